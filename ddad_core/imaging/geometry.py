@@ -1,0 +1,95 @@
+"""Radiograph <-> network input, and the only way back from map to image pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ddad_core.errors import RefusedImageError
+from ddad_core.types import Radiograph
+
+PUBLISHED_PIXELS = (
+    "min-max of the whole image to 8 bits (rounded), PIL antialiased bilinear to 512 x 512 "
+    "(8 bits), PIL antialiased bilinear to S x S (8 bits), (v / 255 - 0.5) / 0.5; aspect ratio "
+    "not kept, no display window applied"
+)
+"""What a card's field ``pixels`` says of models fed by :func:`to_network_grey`."""
+
+INTERMEDIATE_SIZE = 512
+"""The published data sets are stored as 512 x 512 PNG files before training."""
+
+
+def to_network_grey(radiograph: Radiograph, size: int) -> np.ndarray:
+    """Resize a radiograph the way the published images were made.
+
+    Args:
+        radiograph: The image; its display windows play no part.
+        size: S, the side of the network's input.
+
+    Returns:
+        uint8 (S, S).
+
+    Raises:
+        RefusedImageError: All pixels have one value, so min-max is undefined.
+    """
+    pixels = radiograph.pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    if not high > low:
+        problem = f"Every pixel of the image has the value {low:g}; there is nothing to judge."
+        raise RefusedImageError(problem, "Send the original radiograph.")
+    scaled = (pixels - low) * (255.0 / (high - low))
+    grey = np.rint(scaled).astype(np.uint8)  # (H, W)
+    image = Image.fromarray(grey)
+    for side in (INTERMEDIATE_SIZE, size):
+        if image.size != (side, side):
+            image = image.resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def normalise(grey: np.ndarray) -> np.ndarray:
+    """Map 8-bit grey values to the network's range.
+
+    Args:
+        grey: uint8, any shape.
+
+    Returns:
+        float32 of the same shape in [-1, 1].
+    """
+    return (grey.astype(np.float32) / 255.0 - 0.5) / 0.5
+
+
+def map_to_image(values: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """Stretch a map over the image it was made from.
+
+    The network saw the whole image squeezed into a square, so the map covers the whole image:
+    map cell centres lie at ((i + 0.5) H / S, (j + 0.5) W / S), bilinear in between, edge cells
+    extended to the border. The browser's viewer does the same.
+
+    Args:
+        values: float32 (S, S).
+        height: H, rows of the image.
+        width: W, columns of the image.
+
+    Returns:
+        float32 (H, W).
+    """
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def image_to_map(x: float, y: float, *, height: int, width: int, size: int) -> tuple[int, int]:
+    """Find the map cell under an image position.
+
+    Args:
+        x: Column in image pixels, 0 to W.
+        y: Row in image pixels, 0 to H.
+        height: H.
+        width: W.
+        size: S.
+
+    Returns:
+        (row, column) of the cell, each 0 to S - 1.
+    """
+    row = min(max(int(y * size / height), 0), size - 1)
+    column = min(max(int(x * size / width), 0), size - 1)
+    return row, column

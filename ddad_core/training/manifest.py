@@ -1,0 +1,214 @@
+"""The manifest: one CSV file (and a sidecar) that describes a data set and its roles.
+
+Columns: ``path`` (relative to the images folder), ``role``, ``label`` (0 normal, 1 abnormal,
+blank for unlabeled), ``patient_id``, and optionally ``sha256``, ``view``, ``age``, ``sex``.
+The sidecar, ``<name>.json`` beside ``<name>.csv``, holds what is true of the whole set: title,
+source, licence, age range and the anomaly rate of the unlabeled images.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ddad_core.errors import ManifestError
+
+ROLES = ("normal", "unlabeled", "calibration", "validation", "test")
+REQUIRED = ("path", "role", "label", "patient_id")
+OPTIONAL = ("sha256", "view", "age", "sex")
+NORMAL_ONLY = ("normal", "calibration")
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One image of a data set.
+
+    Attributes:
+        path: Relative to the images folder, with forward slashes.
+        role: One of ``ROLES``.
+        label: 0 normal, 1 abnormal, None for unlabeled.
+        patient_id: Images of one patient share it.
+        sha256: Of the file, lower-case hexadecimal, or an empty string.
+        view: "PA", "AP" or an empty string.
+        age: Years, or None.
+        sex: "F", "M" or an empty string.
+    """
+
+    path: str
+    role: str
+    label: int | None
+    patient_id: str
+    sha256: str = ""
+    view: str = ""
+    age: float | None = None
+    sex: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set whose roles share no patient.
+
+    Attributes:
+        name: The file's stem.
+        rows: In file order.
+        about: The sidecar; see the module's docstring.
+        sha256: Of the CSV file.
+    """
+
+    name: str
+    rows: tuple[ManifestRow, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    def role(self, role: str) -> tuple[ManifestRow, ...]:
+        """Rows of one role, in file order."""
+        return tuple(row for row in self.rows if row.role == role)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by role and label ("normal", "abnormal", "unlabeled")."""
+        names = {0: "normal", 1: "abnormal", None: "unlabeled"}
+        counts: dict[str, dict[str, int]] = {}
+        for row in self.rows:
+            part = counts.setdefault(row.role, {})
+            part[names[row.label]] = part.get(names[row.label], 0) + 1
+        return counts
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the sidecar of a manifest lies."""
+    return path.with_suffix(".json")
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        ManifestError: The file is missing or damaged, a row breaks a rule, or a patient
+            appears under two roles. The message names the file and the line.
+    """
+    if not path.is_file():
+        problem = f"There is no manifest at {path}."
+        raise ManifestError(problem, "Make one with `ddad manifest`.")
+    data = path.read_bytes()
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        problem = f"{path} is not UTF-8 text (byte {error.start})."
+        raise ManifestError(problem, "Save it as a UTF-8 CSV file.") from error
+    reader = csv.DictReader(lines)
+    missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+    if missing:
+        problem = f"{path}, line 1: missing column {', '.join(missing)}."
+        raise ManifestError(problem, f"Columns are {', '.join(REQUIRED + OPTIONAL)}.")
+    rows = []
+    for fields in reader:
+        try:
+            rows.append(_row(fields))
+        except ValueError as error:
+            problem = f"{path}, line {reader.line_num}: {error}"
+            raise ManifestError(problem, "Mend this line and try again.") from None
+    _check_distinct(rows, path)
+    return Manifest(
+        name=path.stem,
+        rows=tuple(rows),
+        about=_load_sidecar(sidecar_path(path)),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def save_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest and its sidecar."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(REQUIRED + OPTIONAL)
+        for row in manifest.rows:
+            label = "" if row.label is None else row.label
+            age = "" if row.age is None else f"{row.age:g}"
+            writer.writerow(
+                (row.path, row.role, label, row.patient_id, row.sha256, row.view, age, row.sex)
+            )
+    sidecar_path(path).write_text(json.dumps(manifest.about, indent=2) + "\n", encoding="utf-8")
+
+
+def _row(fields: dict[str | Any, str | Any]) -> ManifestRow:
+    if None in fields or None in fields.values():
+        message = "the number of fields differs from the header's."
+        raise ValueError(message)
+    text = {name: value.strip() for name, value in fields.items()}
+    if not text["path"] or Path(text["path"]).is_absolute() or ".." in Path(text["path"]).parts:
+        message = f"path {text['path']!r} must be relative and stay inside the images folder."
+        raise ValueError(message)
+    if not text["patient_id"]:
+        message = "patient_id is blank, so roles cannot be kept apart by patient."
+        raise ValueError(message)
+    role = text["role"]
+    if role not in ROLES:
+        message = f"role {role!r} is not one of {', '.join(ROLES)}."
+        raise ValueError(message)
+    age = text.get("age", "")
+    return ManifestRow(
+        path=text["path"],
+        role=role,
+        label=_label(text["label"], role),
+        patient_id=text["patient_id"],
+        sha256=_digest(text.get("sha256", "")),
+        view=text.get("view", ""),
+        age=float(age) if age else None,
+        sex=text.get("sex", ""),
+    )
+
+
+def _label(text: str, role: str) -> int | None:
+    if role == "unlabeled":
+        if text:
+            message = f"an unlabeled image has the label {text!r}; labels may not reach training."
+            raise ValueError(message)
+        return None
+    allowed = ("0",) if role in NORMAL_ONLY else ("0", "1")
+    if text not in allowed:
+        message = f"label {text!r} of a {role} image must be {' or '.join(allowed)}."
+        raise ValueError(message)
+    return int(text)
+
+
+def _digest(text: str) -> str:
+    digest = text.lower()
+    if digest and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):
+        message = f"sha256 {text!r} is not 64 hexadecimal digits."
+        raise ValueError(message)
+    return digest
+
+
+def _check_distinct(rows: list[ManifestRow], path: Path) -> None:
+    first_line: dict[str, int] = {}
+    roles: dict[str, set[str]] = defaultdict(set)
+    for line, row in enumerate(rows, start=2):
+        if row.path in first_line:
+            problem = f"{path}, line {line}: {row.path} is already in line {first_line[row.path]}."
+            raise ManifestError(problem, "Every image has one role.")
+        first_line[row.path] = line
+        roles[row.patient_id].add(row.role)
+    for patient, found in roles.items():
+        if len(found) > 1:
+            problem = f"{path}: patient {patient} appears as {' and '.join(sorted(found))}."
+            raise ManifestError(problem, "Split by patient, so that each has one role.")
+
+
+def _load_sidecar(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        problem = f"{path} is not JSON: {error}."
+        raise ManifestError(problem, "Mend or delete it.") from error
+    if not isinstance(about, dict):
+        problem = f"{path} holds no JSON object."
+        raise ManifestError(problem, "Mend or delete it.")
+    return about
