@@ -57,9 +57,9 @@ PLANS: Mapping[str, Plan] = {
         (
             ("test", 50, 80),
             ("calibration", 50, 0),
-            ("validation", 14, 20),
-            ("unlabeled", 62, 93),
-            ("normal", 118, 0),
+            ("validation", 12, 20),
+            ("unlabeled", 52, 78),
+            ("normal", 130, 0),
         )
     ),
 }
