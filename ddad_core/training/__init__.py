@@ -1,0 +1,1 @@
+"""From images and roles to trained, calibrated, packed models."""

@@ -84,7 +84,8 @@ def build_kermany(images: Path, *, seed: int) -> Manifest:
             row = ManifestRow(f"{folder}/{path.name}", "", label, patient(path))
             candidates.append(Candidate(row, label))
     about = {
-        "title": "ZhangLab / Kermany paediatric chest X-rays (children of 1 to 5 years)",
+        "title": "ZhangLab / Kermany paediatric chest X-rays",
+        "population": "children of 1 to 5 years, frontal views, one hospital in Guangzhou",
         "source": "Kermany, Zhang, Goldbaum, Mendeley Data, doi:10.17632/rscbjbr9sj; "
         "Cell 172 (2018) 1122-1131. The official training half, as resized to 224 x 224.",
         "licence": "CC BY 4.0",
@@ -131,14 +132,15 @@ def build_nih(
         candidates.append(Candidate(row, label))
     ages = [c.row.age for c in candidates if c.row.age is not None]
     about = {
-        "title": "NIH ChestX-ray14, a sample: adults without finding, and with pneumonia "
-        "(often among other findings)",
+        "title": "NIH ChestX-ray14, a sample of adults",
+        "population": f"adults of {min(ages, default=ADULT_YEARS):.0f} to "
+        f"{max(ages, default=ADULT_YEARS):.0f} years, frontal views, NIH Clinical Center",
         "source": "Wang et al., ChestX-ray8, CVPR 2017; NIH Clinical Center, "
         "https://nihcc.app.box.com/v/ChestXray-NIHCC",
         "licence": "Free use with acknowledgement of the NIH Clinical Center, citation and link",
-        "abnormal_means": "pneumonia among the text-mined (noisy) labels",
+        "abnormal_means": "pneumonia, often among other findings, by text-mined (noisy) labels",
         "age_min": ADULT_YEARS,
-        "age_max": max(ages, default=ADULT_YEARS),
+        "age_max": int(max(ages, default=ADULT_YEARS)),
     }
     return _finish("nih", candidates, images, PLANS["nih"], seed, about)
 

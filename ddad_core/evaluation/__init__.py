@@ -1,0 +1,1 @@
+"""Metrics, thresholds and reports: numpy in, numbers out, no torch."""

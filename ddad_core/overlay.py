@@ -1,0 +1,83 @@
+"""The picture a reader sees by default: a windowed radiograph under a thresholded map.
+
+This is the Python twin of the browser's viewer (``app/ui/viewer``): same window formula, same
+interpolation, same colours, constant opacity above the threshold and none below.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ddad_core.imaging.geometry import map_to_image
+from ddad_core.types import Radiograph, Window
+
+OPACITY = 0.45
+"""Default opacity of the overlay."""
+
+
+def color_table() -> np.ndarray:
+    """Perceptually uniform colours (plasma), uint8 (256, 3), RGB, low to high."""
+    ramp = np.arange(256, dtype=np.uint8)
+    return cv2.applyColorMap(ramp, cv2.COLORMAP_PLASMA)[:, 0, ::-1].copy()
+
+
+def default_window(radiograph: Radiograph) -> Window:
+    """The file's first window, else one from the 0.5th to the 99.5th percentile of the pixels.
+
+    A file's window that would leave the image all black or all white is passed over.
+    """
+    pixels = radiograph.pixels
+    for window in radiograph.windows:
+        shown = apply_window(pixels[::4, ::4], window)
+        if float(shown.max()) - float(shown.min()) > 0.1:
+            return window
+    if radiograph.facts.bits == 8:
+        return Window(127.5, 255.0)
+    low, high = np.percentile(pixels, [0.5, 99.5])
+    return Window(float(low + high) / 2, max(float(high - low), 1.0))
+
+
+def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
+    """Compute displayed grey, clip((v - centre) / width + 0.5, 0, 1).
+
+    Source: DICOM PS3.3 C.11.2.1.3.2, LINEAR_EXACT.
+
+    Args:
+        pixels: float32, any shape.
+        window: In the same units.
+
+    Returns:
+        float32 in [0, 1], the same shape.
+    """
+    return np.clip((pixels - window.center) / window.width + 0.5, 0.0, 1.0).astype(np.float32)
+
+
+def render_overlay(
+    radiograph: Radiograph,
+    values: np.ndarray,
+    *,
+    threshold: float,
+    maximum: float,
+    opacity: float = OPACITY,
+) -> np.ndarray:
+    """Paint a map over a radiograph.
+
+    Args:
+        radiograph: What to show, under its default window.
+        values: float32 (S, S), the map.
+        threshold: Map values below it are not painted.
+        maximum: Map value of the last colour.
+        opacity: 0 to 1, of all that is painted.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    grey = apply_window(radiograph.pixels, default_window(radiograph))  # (H, W)
+    image = np.repeat(np.rint(grey * 255.0)[:, :, None], 3, axis=2)
+    stretched = map_to_image(values, height=radiograph.height, width=radiograph.width)
+    index = np.clip(stretched / maximum * 255.0, 0, 255).astype(np.uint8)
+    painted = stretched >= threshold
+    colors = color_table()[index[painted]].astype(np.float32)
+    image[painted] = (1 - opacity) * image[painted] + opacity * colors
+    return np.rint(image).astype(np.uint8)

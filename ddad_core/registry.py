@@ -1,0 +1,116 @@
+"""``weights/<name>/``: verify hashes, build the networks, load them. No pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ddad_core.card import CARD_FILE, Card, load_card
+from ddad_core.ensemble import Ensemble
+from ddad_core.errors import ModelError
+from ddad_core.networks import build_network
+
+MODULE_FILES = {"a": "module_a.safetensors", "b": "module_b.safetensors"}
+DEFAULT_MODEL = "nih-ae-u"
+"""Judges a radiograph whose patient's age is unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model ready to use: its card and modules A and B in evaluation mode, float32."""
+
+    card: Card
+    a: Ensemble
+    b: Ensemble
+
+
+def list_cards(weights: Path) -> tuple[Card, ...]:
+    """Cards of all models under the weights folder, by name.
+
+    Raises:
+        ModelError: The folder holds no model, or a card is damaged.
+    """
+    folders = sorted(path.parent for path in weights.glob(f"*/{CARD_FILE}"))
+    if not folders:
+        problem = f"There is no model under {weights}."
+        raise ModelError(problem, "Point to the shipped weights, or train one with `ddad train`.")
+    return tuple(load_card(folder) for folder in folders)
+
+
+def choose_card(cards: Sequence[Card], age: float | None) -> Card:
+    """Choose the model for a patient: the one made for this age, else the default.
+
+    Args:
+        cards: At least one.
+        age: Years, or None if unknown.
+    """
+    by_name = {card.name: card for card in cards}
+    default = by_name.get(DEFAULT_MODEL, cards[0])
+    if age is None or default.population.includes(age):
+        return default
+    return next((card for card in cards if card.population.includes(age)), default)
+
+
+def load_model(folder: Path) -> Model:
+    """Load a model after checking every file against its card.
+
+    Raises:
+        ModelError: A file is missing, its hash differs from the card's, or its tensors do not
+            fit the network.
+    """
+    card = load_card(folder)
+    if card.name != folder.name:
+        problem = f"{folder / CARD_FILE} is the card of {card.name}."
+        raise ModelError(problem, "Restore the folder as it was shipped.")
+    return Model(card, *(_load_module(folder / file, card) for file in MODULE_FILES.values()))
+
+
+def pack_module(module: Ensemble, *, half: bool) -> bytes:
+    """Serialise an ensemble to safetensors.
+
+    Args:
+        module: K networks.
+        half: Store weights in half precision. Running statistics of BatchNorm stay as they
+            are: their range exceeds what half precision holds.
+    """
+    tensors = {}
+    for name, tensor in module.networks.state_dict().items():
+        shrink = half and tensor.is_floating_point() and "running_" not in name
+        tensors[name] = (tensor.half() if shrink else tensor).contiguous()
+    return save(tensors)
+
+
+def unpack_module(data: bytes, card_network: str, size: int, members: int) -> Ensemble:
+    """Build an ensemble from safetensors bytes, float32, in evaluation mode.
+
+    Raises:
+        ModelError: The tensors do not fit the network.
+    """
+    networks = [build_network(card_network, size) for _ in range(members)]
+    ensemble = Ensemble(networks)
+    try:
+        tensors = load(data)
+        tensors = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+        ensemble.networks.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        problem = f"The weights do not fit {members} networks {card_network} of size {size}."
+        raise ModelError(problem, "Restore the model as it was shipped.") from error
+    return ensemble.eval().requires_grad_(False)
+
+
+def _load_module(path: Path, card: Card) -> Ensemble:
+    if not path.is_file():
+        problem = f"The weights {path} are missing."
+        raise ModelError(problem, "Restore the model as it was shipped.")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != card.files.get(path.name):
+        problem = f"{path} is not the file its card describes (SHA-256 differs)."
+        raise ModelError(problem, "Restore the model as it was shipped; it was not loaded.")
+    with torch.random.fork_rng(devices=[]):
+        return unpack_module(data, card.network, card.input_size, card.members)

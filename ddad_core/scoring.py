@@ -1,0 +1,134 @@
+"""Scorer: modules + geometry + calibration -> ScoreResult."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ddad_core.discrepancy import discrepancy_maps, image_scores
+from ddad_core.ensemble import Ensemble
+from ddad_core.errors import ModelError
+from ddad_core.imaging.geometry import normalise, to_network_grey
+from ddad_core.registry import Model
+from ddad_core.types import Radiograph, ScoreResult
+
+BATCH_SIZE = 64
+MAP_NAMES = ("rec", "intra", "inter")
+SCORE_NAMES = ("a_rec", "a_rec_single", "a_intra", "a_inter")
+
+
+@dataclass(frozen=True, eq=False)
+class BatchScores:
+    """Scores and maps of N images.
+
+    Attributes:
+        scores: float64 (N,) by score name.
+        maps: float32 (N, S, S) by map name.
+    """
+
+    scores: dict[str, np.ndarray]
+    maps: dict[str, np.ndarray]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn "auto", "cpu" or "cuda" into a device.
+
+    Raises:
+        ModelError: CUDA was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        problem = "No CUDA device is available to this installation of torch."
+        raise ModelError(problem, "Use --device cpu, or install a CUDA build of torch.")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+@torch.inference_mode()
+def score_grey(
+    a: Ensemble, b: Ensemble, grey: np.ndarray, *, device: torch.device | None = None
+) -> BatchScores:
+    """Score prepared images in batches.
+
+    Args:
+        a: Module A in evaluation mode, on ``device``.
+        b: Module B, likewise.
+        grey: uint8 (N, S, S), as made by ``to_network_grey``.
+        device: Where the modules are; the CPU if None.
+    """
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in SCORE_NAMES}
+    maps: dict[str, list[np.ndarray]] = {name: [] for name in MAP_NAMES}
+    for start in range(0, len(grey), BATCH_SIZE):
+        batch = torch.from_numpy(normalise(grey[start : start + BATCH_SIZE]))
+        images = batch.unsqueeze(1).to(device or torch.device("cpu"))  # (B, 1, S, S)
+        found = discrepancy_maps(images, a(images), b(images))
+        for name, values in image_scores(found).items():
+            scores[name].append(values.double().cpu().numpy())
+        for name in MAP_NAMES:
+            maps[name].append(getattr(found, name).float().cpu().numpy())
+    return BatchScores(
+        {name: np.concatenate(parts) for name, parts in scores.items()},
+        {name: np.concatenate(parts) for name, parts in maps.items()},
+    )
+
+
+class Scorer:
+    """Judges radiographs with one model.
+
+    Args:
+        model: From the registry.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ModelError: CUDA was asked for and there is none.
+    """
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        self.card = model.card
+        self.device = resolve_device(device)
+        self._a = model.a.to(self.device)
+        self._b = model.b.to(self.device)
+
+    def score(self, radiograph: Radiograph) -> ScoreResult:
+        """Score one radiograph.
+
+        Raises:
+            RefusedImageError: The image is blank.
+            UncalibratedError: The model has no normal reference.
+        """
+        return self.score_many([radiograph])[0]
+
+    def score_many(self, radiographs: Sequence[Radiograph]) -> list[ScoreResult]:
+        """Score radiographs in batches, in order.
+
+        Raises:
+            RefusedImageError: An image is blank.
+            UncalibratedError: The model has no normal reference.
+        """
+        size = self.card.input_size
+        if not radiographs:
+            return []
+        return self.score_prepared(np.stack([to_network_grey(r, size) for r in radiographs]))
+
+    def score_prepared(self, grey: np.ndarray) -> list[ScoreResult]:
+        """Score images prepared by ``to_network_grey``, uint8 (N, S, S), in order.
+
+        Raises:
+            UncalibratedError: The model has no normal reference.
+        """
+        found = score_grey(self._a, self._b, grey, device=self.device)
+        return [self._result(found, i) for i in range(len(grey))]
+
+    def _result(self, found: BatchScores, i: int) -> ScoreResult:
+        primary = self.card.primary
+        score = float(found.scores[primary][i])
+        return ScoreResult(
+            model=self.card.name,
+            scores={name: float(values[i]) for name, values in found.scores.items()},
+            maps={name: values[i] for name, values in found.maps.items()},
+            primary=primary,
+            p_value=self.card.reference.p_value(primary, score),
+            percentile=self.card.reference.percentile(primary, score),
+        )

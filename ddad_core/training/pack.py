@@ -1,0 +1,221 @@
+"""Trained modules -> a calibrated model folder with its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ddad_core.card import CARD_FILE, SCHEMA, estimate_to, load_card
+from ddad_core.ensemble import Ensemble
+from ddad_core.errors import ModelError, TrainingError
+from ddad_core.evaluation.metrics import proportion
+from ddad_core.evaluation.report import SCORE_TITLES, Evaluation
+from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
+from ddad_core.imaging.geometry import PUBLISHED_PIXELS
+from ddad_core.registry import MODULE_FILES, pack_module, unpack_module
+from ddad_core.scoring import MAP_NAMES, BatchScores, score_grey
+from ddad_core.training.loop import TrainedModules, TrainingConfig
+from ddad_core.training.manifest import Manifest
+
+PRIMARY = "a_inter"
+MAX_NORMAL_RATE = 0.10
+HALF_PRECISION_TOLERANCE = 1e-3
+"""Largest relative change of any calibration score that half precision may cause."""
+
+USE = (
+    "Decision support for research. Not a medical device: not for diagnosis, triage or any "
+    "decision about a patient."
+)
+
+
+def pack_model(
+    folder: Path,
+    *,
+    config: TrainingConfig,
+    trained: TrainedModules,
+    manifest: Manifest,
+    calibration: np.ndarray,
+    title: str = "",
+) -> None:
+    """Calibrate trained modules on held-apart normals and write the model folder.
+
+    Args:
+        folder: ``weights/<name>``; must not exist.
+        config: What was trained.
+        trained: Modules A and B.
+        manifest: The data set; its sidecar names source, licence and population.
+        calibration: Calibration normals, uint8 (N, S, S).
+        title: For people; made from the data set if empty.
+
+    Raises:
+        ModelError: The folder exists; weights are never edited in place.
+        TrainingError: There are no calibration normals.
+    """
+    if folder.exists():
+        problem = f"{folder} exists, and a model is never edited in place."
+        raise ModelError(problem, "Give another --name, or remove the folder yourself.")
+    if not len(calibration):
+        problem = f"The manifest {manifest.name} has no calibration normals."
+        raise TrainingError(problem, "Without them nothing may be called abnormal; add some.")
+    files, reference, precision = _choose_precision(config, trained, calibration)
+    about = manifest.about
+    card: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": folder.name,
+        "title": title or f"{config.network.upper()}, {about.get('title') or manifest.name}",
+        "network": config.network,
+        "input_size": config.size,
+        "members": config.members,
+        "pixels": PUBLISHED_PIXELS.replace("S x S", f"{config.size} x {config.size}"),
+        "precision": precision,
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in files.items()
+        },
+        "use": USE,
+        "population": {
+            "description": about.get("population") or about.get("title") or "not stated",
+            "age_min": about.get("age_min"),
+            "age_max": about.get("age_max"),
+        },
+        "data": {
+            **{k: about.get(k, "") for k in ("title", "source", "licence", "abnormal_means")},
+            "manifest": f"{manifest.name}.csv",
+            "manifest_sha256": manifest.sha256,
+            "counts": manifest.counts(),
+            "anomaly_rate": about.get("anomaly_rate"),
+        },
+        "training": {
+            **asdict(config),
+            "seconds": round(trained.seconds, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hardware": f"{os.cpu_count()} x {platform.machine()} CPU cores",
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "final_loss": {name: round(losses[-1], 5) for name, losses in trained.losses.items()},
+        },
+        "reference": {
+            "n": len(calibration),
+            "scores": {
+                n: [float(f"{v:.9g}") for v in np.sort(s)] for n, s in reference.scores.items()
+            },
+        },
+        "maps": _map_displays(reference, config.network),
+        "operating_point": _operating_point(reference.scores[PRIMARY]),
+        "evaluation": None,
+    }
+    _write_folder(folder, files, card)
+
+
+def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> None:
+    """Write test figures into a card that has none yet.
+
+    Raises:
+        ModelError: The card already states an evaluation.
+    """
+    card = load_card(folder)
+    if card.raw.get("evaluation"):
+        problem = f"The card of {card.name} already states an evaluation."
+        raise ModelError(problem, "Figures of other data go into a report of their own.")
+    counts = evaluation.at_threshold
+    raw = dict(card.raw)
+    raw["evaluation"] = {
+        "command": f"ddad evaluate {card.name} --manifest {manifest.name}.csv",
+        "part": "test",
+        "manifest_sha256": manifest.sha256,
+        "n_normal": evaluation.n_normal,
+        "n_abnormal": evaluation.n_abnormal,
+        "auc": {name: estimate_to(value) for name, value in evaluation.auc.items()},
+        "auc_inter_minus_rec": estimate_to(evaluation.inter_minus_rec),
+        "interval": "95 %, bootstrap stratified by class, 2000 samples",
+        "at_operating_point": {
+            "counts": asdict(counts),
+            "sensitivity": counts.sensitivity and estimate_to(counts.sensitivity),
+            "specificity": counts.specificity and estimate_to(counts.specificity),
+            "interval": "95 %, Clopper-Pearson",
+        },
+        "auc_within": {
+            name: {"n_normal": normal, "n_abnormal": abnormal, **estimate_to(estimate)}
+            for name, (normal, abnormal, estimate) in evaluation.by_stratum.items()
+        },
+        "statement": evaluation.statement,
+    }
+    _write_json(folder / CARD_FILE, raw)
+
+
+def _choose_precision(
+    config: TrainingConfig, trained: TrainedModules, calibration: np.ndarray
+) -> tuple[dict[str, bytes], BatchScores, str]:
+    """Half precision if no calibration score changes by the tolerance or more, else full."""
+    full = score_grey(trained.a, trained.b, calibration)
+    for half in (True, False):
+        files = {
+            MODULE_FILES[name]: pack_module(module, half=half)
+            for name, module in (("a", trained.a), ("b", trained.b))
+        }
+        a, b = (_unpacked(data, config) for data in files.values())
+        reference = score_grey(a, b, calibration)
+        change = max(
+            float(np.max(np.abs(reference.scores[n] - full.scores[n]) / full.scores[n]))
+            for n in SCORE_TITLES
+        )
+        if change < HALF_PRECISION_TOLERANCE:
+            return files, reference, "float16" if half else "float32"
+    problem = f"Stored weights change a calibration score by {change:.2%}."
+    raise TrainingError(problem, "Train again; the networks are numerically unstable.")
+
+
+def _unpacked(data: bytes, config: TrainingConfig) -> Ensemble:
+    return unpack_module(data, config.network, config.size, config.members)
+
+
+def _operating_point(scores: np.ndarray) -> dict[str, Any]:
+    threshold = float(f"{threshold_for_normal_rate(scores, MAX_NORMAL_RATE):.9g}")
+    flagged = confusion(np.zeros(len(scores)), scores, threshold).flagged
+    return {
+        "score": PRIMARY,
+        "threshold": threshold,
+        "policy": f"Flags at most {MAX_NORMAL_RATE:.0%} of the calibration normals",
+        "n": len(scores),
+        "flagged": flagged,
+        "rate": {**estimate_to(proportion(flagged, len(scores))), "interval": "Clopper-Pearson"},
+    }
+
+
+def _map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
+    plain, squared = ("σ", "σ²") if network == "ae-u" else ("grey", "grey²")
+    displays = {}
+    for name in MAP_NAMES:
+        threshold, maximum = np.percentile(reference.maps[name], [95, 99.9])
+        displays[name] = {
+            "threshold": float(f"{threshold:.4g}"),
+            "maximum": float(f"{maximum:.4g}"),
+            "unit": squared if name == "rec" else plain,
+        }
+    return displays
+
+
+def _write_folder(folder: Path, files: dict[str, bytes], card: dict[str, Any]) -> None:
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    for name, data in files.items():
+        (unfinished / name).write_bytes(data)
+    _write_json(unfinished / CARD_FILE, card)
+    unfinished.replace(folder)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)
