@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        return int(arguments.command(arguments))
     except DdadError as error:
         print(f"ddad: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_render(sub)
     models = sub.add_parser("models", help="list the models, their population and figures")
     _weights_option(models)
-    models.set_defaults(run=commands.models)
+    models.set_defaults(command=commands.models)
     return parser
 
 
@@ -61,7 +61,7 @@ def _add_manifest(sub: argparse._SubParsersAction) -> None:
         "--leave-out", nargs="*", default=[], metavar="PATIENT", help="nih: patients to leave out"
     )
     manifest.add_argument("--seed", type=int, default=2022, help="decides who goes where")
-    manifest.set_defaults(run=commands.manifest)
+    manifest.set_defaults(command=commands.manifest)
 
 
 def _add_train(sub: argparse._SubParsersAction) -> None:
@@ -80,7 +80,7 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     train.add_argument("--run", type=Path, help="checkpoint folder (default: runs/NAME)")
     _weights_option(train)
     _device_option(train)
-    train.set_defaults(run=commands.train)
+    train.set_defaults(command=commands.train)
 
 
 def _add_evaluate(sub: argparse._SubParsersAction) -> None:
@@ -98,7 +98,7 @@ def _add_evaluate(sub: argparse._SubParsersAction) -> None:
     evaluate.set_defaults(manifests=DEFAULT_MANIFESTS)
     _weights_option(evaluate)
     _device_option(evaluate)
-    evaluate.set_defaults(run=commands.evaluate)
+    evaluate.set_defaults(command=commands.evaluate)
 
 
 def _add_score(sub: argparse._SubParsersAction) -> None:
@@ -108,7 +108,7 @@ def _add_score(sub: argparse._SubParsersAction) -> None:
     score.add_argument("--output", type=Path, help="FILE.csv, .json or .parquet (default: stdout)")
     _weights_option(score)
     _device_option(score)
-    score.set_defaults(run=commands.score)
+    score.set_defaults(command=commands.score)
 
 
 def _add_render(sub: argparse._SubParsersAction) -> None:
@@ -119,7 +119,7 @@ def _add_render(sub: argparse._SubParsersAction) -> None:
     render.add_argument("--model", help="default: by the patient's age, else nih-ae-u")
     _weights_option(render)
     _device_option(render)
-    render.set_defaults(run=commands.render)
+    render.set_defaults(command=commands.render)
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:
