@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ddad_core.evaluation.metrics import Estimate
 
 SCHEMA = 1
 CARD_FILE = "card.json"
+DEFAULT_MODEL = "nih-ae-u"
+"""Judges a radiograph whose patient's age is unknown."""
 
 
 @dataclass(frozen=True)
@@ -181,3 +184,30 @@ def _card(raw: dict[str, Any]) -> Card:
         maps={name: MapDisplay(**display) for name, display in raw["maps"].items()},
         raw=raw,
     )
+
+
+def list_cards(weights: Path) -> tuple[Card, ...]:
+    """Cards of all models under the weights folder, by name.
+
+    Raises:
+        ModelError: The folder holds no model, or a card is damaged.
+    """
+    folders = sorted(path.parent for path in weights.glob(f"*/{CARD_FILE}"))
+    if not folders:
+        problem = f"There is no model under {weights}."
+        raise ModelError(problem, "Point to the shipped weights, or train one with `ddad train`.")
+    return tuple(load_card(folder) for folder in folders)
+
+
+def choose_card(cards: Sequence[Card], age: float | None) -> Card:
+    """Choose the model for a patient: the one made for this age, else the default.
+
+    Args:
+        cards: At least one.
+        age: Years, or None if unknown.
+    """
+    by_name = {card.name: card for card in cards}
+    default = by_name.get(DEFAULT_MODEL, cards[0])
+    if age is None or default.population.includes(age):
+        return default
+    return next((card for card in cards if card.population.includes(age)), default)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddad_core.card import Card, estimate_from, load_card
+from ddad_core.card import Card, choose_card, estimate_from, list_cards, load_card
 from ddad_core.errors import ManifestError, ModelError, RequestError
 from ddad_core.evaluation import report
 
@@ -177,7 +177,7 @@ def render(arguments: Namespace) -> int:
 
     from ddad_core.imaging import read_radiograph_file
     from ddad_core.overlay import render_overlay
-    from ddad_core.registry import choose_card, list_cards, load_model
+    from ddad_core.registry import load_model
     from ddad_core.scoring import Scorer
 
     radiograph = read_radiograph_file(arguments.file)
@@ -211,8 +211,6 @@ def render(arguments: Namespace) -> int:
 
 def models(arguments: Namespace) -> int:
     """`ddad models`."""
-    from ddad_core.registry import list_cards
-
     for card in list_cards(arguments.weights):
         point = card.operating_point
         print(f"{card.name}: {card.title}")

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ddad_core.card import Card
+from ddad_core.card import Card, choose_card, list_cards
 from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.imaging import read_radiograph_file
 from ddad_core.imaging.geometry import to_network_grey
 from ddad_core.imaging.suitability import check_suitability
-from ddad_core.registry import choose_card, list_cards, load_model
+from ddad_core.registry import load_model
 from ddad_core.scoring import BATCH_SIZE, Scorer
 from ddad_core.types import ScoreResult
 

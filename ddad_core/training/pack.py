@@ -169,7 +169,8 @@ def _choose_precision(
             for n in SCORE_TITLES
         )
         if change < HALF_PRECISION_TOLERANCE:
-            return files, reference, "float16" if half else "float32"
+            precision = "float16 (linear layers), float32 (the rest)" if half else "float32"
+            return files, reference, f"{precision}; calibration scores differ by {change:.1e}"
     problem = f"Stored weights change a calibration score by {change:.2%}."
     raise TrainingError(problem, "Train again; the networks are numerically unstable.")
 

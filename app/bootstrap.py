@@ -1,0 +1,58 @@
+"""The composition root: settings -> services. Only main, workers and the admin CLI import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.gateways.files import ImageFiles
+from app.services.exporting import ExportingService
+from app.services.gallery import GalleryService
+from app.services.intake import IntakeService
+from app.services.models import ModelService
+from app.services.reading import ReadingService
+from app.services.scoring import ScoringService
+from app.services.tuning import TuningService
+from app.services.worklist import WorklistService
+from app.settings import Settings
+from app.store.engine import create_store_engine
+from app.store.migrate import migrate
+from app.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every use case of the app, wired to one store and one set of models."""
+
+    settings: Settings
+    models: ModelService
+    intake: IntakeService
+    gallery: GalleryService
+    worklist: WorklistService
+    reading: ReadingService
+    tuning: TuningService
+    exporting: ExportingService
+
+
+def build_services(settings: Settings) -> Services:
+    """Bring the database to the current schema and wire the services to it.
+
+    Raises:
+        ModelError: There is no model, or a card is damaged.
+        StoreError: The database cannot be opened or upgraded.
+    """
+    migrate(settings.database_url)
+    store = UnitOfWork(create_store_engine(settings.database_url))
+    files = ImageFiles(settings.home)
+    models = ModelService(settings.weights, settings.device, store)
+    scoring = ScoringService(store, files, models)
+    intake = IntakeService(store, files, models, scoring)
+    return Services(
+        settings=settings,
+        models=models,
+        intake=intake,
+        gallery=GalleryService(settings.gallery, store, intake),
+        worklist=WorklistService(store, models, scoring),
+        reading=ReadingService(store, files, models, scoring),
+        tuning=TuningService(store, models),
+        exporting=ExportingService(store, models),
+    )

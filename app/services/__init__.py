@@ -1,0 +1,1 @@
+"""Evidence into work: one use case a method. Knows no Streamlit."""

@@ -1,0 +1,209 @@
+"""Taking out what is stored: reads, scores, boxes and operating points as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.services.models import ModelService
+from app.store.records import ImageRecord, ReadRecord, ScoreRecord
+from app.store.unit_of_work import UnitOfWork
+from ddad_core import __version__
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "reads": (
+        "read_id", "case", "sha256", "reader", "revision", "replaces_read_id", "current",
+        "verdict", "confidence", "findings", "comment", "boxes", "model", "model_hash", "score",
+        "threshold", "operating_point_id", "map", "pixel_threshold", "opacity", "ai_visible",
+        "seconds_to_verdict", "saved_at",
+    ),
+    "scores": (
+        "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
+        "score_name", "score", "p_value", "percentile", "warnings", "seconds", "scored_at",
+    ),
+    "boxes": (
+        "box_id", "read_id", "case", "sha256", "reader", "revision", "current", "index", "x", "y",
+        "width", "height", "label", "image_width", "image_height",
+    ),
+    "operating_points": (
+        "operating_point_id", "model", "model_hash", "score_name", "version", "threshold",
+        "policy", "reason", "set_by", "set_at", "replaces_id",
+    ),
+}  # fmt: skip
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything that is stored, as tables.
+
+    Attributes:
+        tables: Rows by table name; the keys of a row are ``COLUMNS[table]``.
+        made_at: When, UTC.
+    """
+
+    tables: dict[str, tuple[Row, ...]]
+    made_at: datetime
+
+    def csv(self, table: str) -> bytes:
+        """One table as UTF-8 CSV that a spreadsheet will not take for formulas."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS[table], lineterminator="\r\n")
+        writer.writeheader()
+        for row in self.tables[table]:
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+        return ("\ufeff" + text.getvalue()).encode("utf-8")
+
+    def json(self) -> bytes:
+        """All tables as one JSON document, values unchanged."""
+        document = {
+            "program": f"DDAD Review {__version__}",
+            "made_at": self.made_at.isoformat(),
+            **{name: list(rows) for name, rows in self.tables.items()},
+        }
+        return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8")
+
+
+class ExportingService:
+    """Reads the whole store in one consistent state."""
+
+    def __init__(self, store: UnitOfWork, models: ModelService) -> None:
+        self._store = store
+        self._models = models
+
+    def export(self) -> Export:
+        """Gather all tables; no patient's identity is among them, for none is stored."""
+        with self._store.reading() as repositories:
+            images = {image.id: image for image in repositories.images.list_all()}
+            reads = list(repositories.reads.iter_all())
+            scores = [
+                score
+                for card in self._models.cards
+                for score in repositories.scores.for_model(card.name, card.model_hash)
+            ]
+            points = [
+                point
+                for card in self._models.cards
+                for point in repositories.operating_points.history(
+                    card.name, card.model_hash, card.primary
+                )
+            ]
+        latest: dict[tuple[int, str], int] = {}
+        for read in reads:
+            key = (read.image_id, read.reader)
+            latest[key] = max(latest.get(key, 0), read.revision)
+        current = {r.id: latest[(r.image_id, r.reader)] == r.revision for r in reads}
+        tables: dict[str, tuple[Row, ...]] = {
+            "reads": tuple(_read(r, images[r.image_id], current[r.id]) for r in reads),
+            "scores": tuple(_score(score, images[score.image_id]) for score in scores),
+            "boxes": tuple(
+                row for r in reads for row in _boxes(r, images[r.image_id], current[r.id])
+            ),
+            "operating_points": tuple(
+                {
+                    "operating_point_id": point.id,
+                    "model": point.model_name,
+                    "model_hash": point.model_hash,
+                    "score_name": point.score_name,
+                    "version": point.version,
+                    "threshold": point.threshold,
+                    "policy": point.policy,
+                    "reason": point.reason,
+                    "set_by": point.set_by,
+                    "set_at": point.set_at.isoformat(),
+                    "replaces_id": point.replaces_id,
+                }
+                for point in points
+            ),
+        }
+        return Export(tables, datetime.now(UTC))
+
+
+def _read(read: ReadRecord, image: ImageRecord, current: bool) -> Row:
+    return {
+        "read_id": read.id,
+        "case": image.label,
+        "sha256": image.sha256,
+        "reader": read.reader,
+        "revision": read.revision,
+        "replaces_read_id": read.replaces_id,
+        "current": current,
+        "verdict": read.verdict,
+        "confidence": read.confidence,
+        "findings": list(read.findings),
+        "comment": read.comment,
+        "boxes": len(read.boxes),
+        "model": read.model_name,
+        "model_hash": read.model_hash,
+        "score": read.score,
+        "threshold": read.threshold,
+        "operating_point_id": read.operating_point_id,
+        "map": read.map_name,
+        "pixel_threshold": read.pixel_threshold,
+        "opacity": read.opacity,
+        "ai_visible": read.ai_visible,
+        "seconds_to_verdict": read.seconds_to_verdict,
+        "saved_at": read.saved_at.isoformat(),
+    }
+
+
+def _score(score: ScoreRecord, image: ImageRecord) -> Row:
+    return {
+        "case": image.label,
+        "sha256": image.sha256,
+        "model": score.model_name,
+        "model_hash": score.model_hash,
+        "a_rec": score.a_rec,
+        "a_rec_single": score.a_rec_single,
+        "a_intra": score.a_intra,
+        "a_inter": score.a_inter,
+        "score_name": score.score_name,
+        "score": score.score,
+        "p_value": score.p_value,
+        "percentile": score.percentile,
+        "warnings": list((*image.warnings, *score.warnings)),
+        "seconds": score.seconds,
+        "scored_at": score.scored_at.isoformat(),
+    }
+
+
+def _boxes(read: ReadRecord, image: ImageRecord, current: bool) -> list[Row]:
+    return [
+        {
+            "box_id": box.id,
+            "read_id": read.id,
+            "case": image.label,
+            "sha256": image.sha256,
+            "reader": read.reader,
+            "revision": read.revision,
+            "current": current,
+            "index": box.index,
+            "x": box.x,
+            "y": box.y,
+            "width": box.width,
+            "height": box.height,
+            "label": box.label,
+            "image_width": image.width,
+            "image_height": image.height,
+        }
+        for box in read.boxes
+    ]
+
+
+def _cell(value: Any) -> Any:
+    """A CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = "; ".join(str(part) for part in value)
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value

@@ -1,0 +1,185 @@
+"""The models at hand, loaded once, and the operating point in force for each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.store.unit_of_work import UnitOfWork
+from ddad_core.card import Card, choose_card, estimate_from, list_cards
+from ddad_core.errors import RequestError
+from ddad_core.evaluation.thresholds import is_flagged
+from ddad_core.types import Radiograph, ScoreResult
+
+if TYPE_CHECKING:
+    from ddad_core.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class OperatingPointInForce:
+    """The threshold that decides the flag today.
+
+    Attributes:
+        id: Of the site's operating point; None while the card's own is in force.
+        version: 0 for the card's own.
+        threshold: Flagged means score >= threshold.
+        policy: How it was chosen.
+        set_by: Who set it; empty for the card's own.
+        set_at: When, or None for the card's own.
+        reason: In the words of who set it.
+    """
+
+    id: int | None
+    version: int
+    threshold: float
+    policy: str
+    set_by: str = ""
+    set_at: datetime | None = None
+    reason: str = ""
+
+    def flags(self, score: float) -> bool:
+        """Whether a score is called abnormal."""
+        return is_flagged(score, self.threshold)
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a screen says of a model.
+
+    Attributes:
+        name: Of the model.
+        title: For people.
+        population: In words.
+        age_min: Years, or None.
+        age_max: Years, or None.
+        figures: AUC of the primary score with interval and n, or that it was not measured.
+        statement: The finding of the test in plain words.
+        normals: Calibration normals.
+    """
+
+    name: str
+    title: str
+    population: str
+    age_min: float | None
+    age_max: float | None
+    figures: str
+    statement: str
+    normals: int
+
+
+class ModelService:
+    """Finds, loads and applies models; safe to share between threads.
+
+    Args:
+        weights: Folder of the models.
+        device: "auto", "cpu" or "cuda".
+        store: For the site's operating points.
+    """
+
+    def __init__(self, weights: Path, device: str, store: UnitOfWork) -> None:
+        self._weights = weights
+        self._device = device
+        self._store = store
+        self._cards = {card.name: card for card in list_cards(weights)}
+        self._scorers: dict[str, Scorer] = {}
+        self._loading = threading.Lock()
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """All models, by name."""
+        return tuple(self._cards.values())
+
+    def card(self, name: str) -> Card:
+        """Look a model up.
+
+        Raises:
+            RequestError: There is none of this name.
+        """
+        try:
+            return self._cards[name]
+        except KeyError:
+            problem = f"There is no model called {name}."
+            raise RequestError(problem, "Choose one from the list.") from None
+
+    def choose(self, age: float | None) -> Card:
+        """The model for a patient of this age (years, None if unknown)."""
+        return choose_card(self.cards, age)
+
+    def summaries(self) -> tuple[ModelSummary, ...]:
+        """All models as a screen shows them."""
+        return tuple(_summary(card) for card in self.cards)
+
+    def score(self, name: str, radiographs: Sequence[Radiograph]) -> list[ScoreResult]:
+        """Score radiographs with one model, in order.
+
+        Raises:
+            RequestError: There is no such model.
+            RefusedImageError: An image is blank.
+            ModelError: The model's files are damaged.
+        """
+        return self._scorer(name).score_many(radiographs)
+
+    def warm_up(self) -> None:
+        """Load every model now, so that the first reader does not wait for it."""
+        for card in self.cards:
+            blank = np.zeros((1, card.input_size, card.input_size), dtype=np.uint8)
+            self._scorer(card.name).score_prepared(blank)
+
+    def operating_point(self, name: str) -> OperatingPointInForce:
+        """The operating point in force: the site's latest, else the card's own."""
+        card = self.card(name)
+        with self._store.reading() as repositories:
+            site = repositories.operating_points.current(card.name, card.model_hash, card.primary)
+        if site is None:
+            point = card.operating_point
+            return OperatingPointInForce(None, 0, point.threshold, point.policy)
+        return OperatingPointInForce(
+            id=site.id,
+            version=site.version,
+            threshold=site.threshold,
+            policy=site.policy,
+            set_by=site.set_by,
+            set_at=site.set_at,
+            reason=site.reason,
+        )
+
+    def _scorer(self, name: str) -> Scorer:
+        # Torch takes seconds to import; a page that scores nothing must not wait for it.
+        from ddad_core.registry import load_model  # noqa: PLC0415
+        from ddad_core.scoring import Scorer  # noqa: PLC0415
+
+        card = self.card(name)
+        with self._loading:
+            if card.name not in self._scorers:
+                model = load_model(self._weights / card.name)
+                self._scorers[card.name] = Scorer(model, self._device)
+            return self._scorers[card.name]
+
+
+def _summary(card: Card) -> ModelSummary:
+    evaluation = card.raw.get("evaluation")
+    if evaluation:
+        auc = estimate_from(evaluation["auc"][card.primary])
+        figures = (
+            f"AUC {auc.value:.2f} (95 % CI {auc.low:.2f} to {auc.high:.2f}) on "
+            f"{evaluation['n_normal']} normal and {evaluation['n_abnormal']} abnormal test images"
+        )
+        statement = str(evaluation["statement"])
+    else:
+        figures, statement = "not measured on test images", ""
+    return ModelSummary(
+        name=card.name,
+        title=card.title,
+        population=card.population.description,
+        age_min=card.population.age_min,
+        age_max=card.population.age_max,
+        figures=figures,
+        statement=statement,
+        normals=card.reference.n,
+    )

@@ -1,0 +1,65 @@
+"""Radiograph pixels <-> the 16-bit arrays that are kept and shown."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ddad_core.overlay import apply_window, default_window
+from ddad_core.types import Radiograph
+
+MAX_STORED = 65535
+THUMBNAIL_SIDE = 112
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPixels:
+    """Pixels as kept: value = values * slope + intercept.
+
+    Attributes:
+        values: uint16 (H, W).
+        slope: 1 where the file's values are whole numbers, so that nothing is lost.
+        intercept: The lowest pixel value.
+    """
+
+    values: np.ndarray
+    slope: float
+    intercept: float
+
+
+def to_stored(pixels: np.ndarray) -> StoredPixels:
+    """Turn float32 (H, W) into 16-bit values; exact for whole numbers spanning 16 bits."""
+    low, high = float(pixels.min()), float(pixels.max())
+    whole = high - low <= MAX_STORED and bool(np.all(pixels == np.rint(pixels)))
+    slope = 1.0 if whole else (high - low) / MAX_STORED
+    values = np.rint((pixels.astype(np.float64) - low) / slope).astype(np.uint16)
+    return StoredPixels(values, slope, low)
+
+
+def from_stored(stored: StoredPixels) -> np.ndarray:
+    """Restore float32 (H, W)."""
+    return (stored.values * stored.slope + stored.intercept).astype(np.float32)
+
+
+def pack(values: np.ndarray) -> bytes:
+    """Compress an array for the browser: zlib over little-endian values, row by row."""
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return zlib.compress(np.ascontiguousarray(little).tobytes(), level=1)
+
+
+def thumbnail(radiograph: Radiograph) -> bytes:
+    """Make a small square JPEG of the image under its default window, black around it."""
+    grey = apply_window(radiograph.pixels, default_window(radiograph))
+    scale = THUMBNAIL_SIDE / max(grey.shape)
+    height = max(1, round(grey.shape[0] * scale))
+    width = max(1, round(grey.shape[1] * scale))
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    square = np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
+    top, left = (THUMBNAIL_SIDE - height) // 2, (THUMBNAIL_SIDE - width) // 2
+    square[top : top + height, left : left + width] = np.rint(small * 255)
+    done, data = cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    assert done
+    return data.tobytes()

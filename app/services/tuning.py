@@ -1,0 +1,182 @@
+"""Thresholds: what the stored evidence says of them, and changing them on record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from app.services.models import ModelService, OperatingPointInForce
+from app.services.people import Reader
+from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
+from app.store.unit_of_work import UnitOfWork
+from ddad_core.errors import RequestError
+from ddad_core.evaluation.metrics import Estimate, RocCurve, auc_with_interval, roc_curve
+from ddad_core.evaluation.thresholds import Confusion, confusion
+
+Source = Literal["reads", "reference"]
+SOURCE_TITLES: dict[str, str] = {
+    "reads": "Stored reads",
+    "reference": "Reference labels that came with the gallery",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TuningEvidence:
+    """Labelled and unlabelled scores of one model.
+
+    Attributes:
+        model: Its name.
+        source: Where the labels come from.
+        scores: (N,) of labelled cases.
+        labels: (N,) of 0 and 1.
+        unlabelled: (M,) scores of cases without a usable label.
+        left_out: How many reads' cases have no usable label (uncertain, unreadable, tied).
+        normals: Scores of the model's calibration normals.
+        auc: With 95 % interval; None if a class is missing.
+        roc: None if a class is missing.
+        in_force: The operating point in force.
+        history: The site's versions, newest first.
+    """
+
+    model: str
+    source: Source
+    scores: np.ndarray
+    labels: np.ndarray
+    unlabelled: np.ndarray
+    left_out: int
+    normals: np.ndarray
+    auc: Estimate | None
+    roc: RocCurve | None
+    in_force: OperatingPointInForce
+    history: tuple[OperatingPointRecord, ...]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest score of all cases and calibration normals."""
+        values = np.concatenate([self.scores, self.unlabelled, self.normals])
+        return float(values.min()), float(values.max())
+
+
+@dataclass(frozen=True)
+class ThresholdEffect:
+    """What a threshold would do.
+
+    Attributes:
+        counts: Among labelled cases.
+        flagged: Among all scored cases.
+        scored: All scored cases.
+        normal_rate: Share of the calibration normals flagged.
+    """
+
+    counts: Confusion
+    flagged: int
+    scored: int
+    normal_rate: float
+
+
+class TuningService:
+    """Measures thresholds on what is stored and changes the operating point."""
+
+    def __init__(self, store: UnitOfWork, models: ModelService) -> None:
+        self._store = store
+        self._models = models
+
+    def evidence(self, model_name: str, source: Source) -> TuningEvidence:
+        """Gather scores and labels of one model. Cases, not reads, are the unit.
+
+        Raises:
+            RequestError: There is no such model.
+        """
+        card = self._models.card(model_name)
+        with self._store.reading() as repositories:
+            scores = repositories.scores.for_model(card.name, card.model_hash)
+            images = repositories.images.list_all()
+            reads = repositories.reads.latest_for_all()
+            history = repositories.operating_points.history(
+                card.name, card.model_hash, card.primary
+            )
+        if source == "reads":
+            labels, undecided = consensus(reads)
+        else:
+            labels = {i.id: i.reference_label for i in images if i.reference_label is not None}
+            undecided = set()
+        labelled = [score for score in scores if score.image_id in labels]
+        values = np.array([score.score for score in labelled], dtype=np.float64)
+        truth = np.array([labels[score.image_id] for score in labelled], dtype=np.int64)
+        both = len(set(truth.tolist())) == 2
+        return TuningEvidence(
+            model=card.name,
+            source=source,
+            scores=values,
+            labels=truth,
+            unlabelled=np.array([s.score for s in scores if s.image_id not in labels]),
+            left_out=sum(score.image_id in undecided for score in scores),
+            normals=card.reference.of_score(card.primary),
+            auc=auc_with_interval(truth, values) if both else None,
+            roc=roc_curve(truth, values) if both else None,
+            in_force=self._models.operating_point(card.name),
+            history=tuple(sorted(history, key=lambda point: point.version, reverse=True)),
+        )
+
+    @staticmethod
+    def effect(evidence: TuningEvidence, threshold: float) -> ThresholdEffect:
+        """Re-threshold stored scores; no network runs."""
+        counts = confusion(evidence.labels, evidence.scores, threshold)
+        # A label plays no part in whether a case is flagged.
+        others = confusion(np.zeros(len(evidence.unlabelled)), evidence.unlabelled, threshold)
+        normals = confusion(np.zeros(len(evidence.normals)), evidence.normals, threshold)
+        return ThresholdEffect(
+            counts=counts,
+            flagged=counts.flagged + others.flagged,
+            scored=len(evidence.scores) + len(evidence.unlabelled),
+            normal_rate=normals.flagged / len(evidence.normals),
+        )
+
+    def save(
+        self, reader: Reader, model_name: str, threshold: float, reason: str
+    ) -> OperatingPointRecord:
+        """Put a new version of the operating point in force; earlier ones stay on record.
+
+        Raises:
+            RequestError: The reason is missing, or the threshold is not a usable number.
+            StoreError: The database did not take it; nothing was stored.
+        """
+        card = self._models.card(model_name)
+        if not math.isfinite(threshold) or threshold < 0:
+            problem = f"{threshold} is not a threshold."
+            raise RequestError(problem, "Choose a number of at least 0.")
+        if not reason.strip():
+            problem = "A change of the operating point needs a reason."
+            raise RequestError(problem, "Say in a sentence why it changes.")
+        new = NewOperatingPoint(
+            model_name=card.name,
+            model_hash=card.model_hash,
+            score_name=card.primary,
+            threshold=threshold,
+            policy="Chosen by hand on the threshold screen",
+            reason=reason.strip(),
+            set_by=reader.name,
+        )
+        with self._store.writing() as repositories:
+            return repositories.operating_points.append(new)
+
+
+def consensus(reads: list[ReadRecord]) -> tuple[dict[int, int], set[int]]:
+    """Turn the readers' latest verdicts into one label a case, by majority.
+
+    Args:
+        reads: The latest read of each reader and case.
+
+    Returns:
+        Labels (1 abnormal, 0 normal) by case, and the cases that were read but have none:
+        all verdicts uncertain or unreadable, or a tie.
+    """
+    votes: dict[int, list[int]] = {}
+    for read in reads:
+        vote = {"normal": -1, "abnormal": 1}.get(read.verdict, 0)
+        votes.setdefault(read.image_id, []).append(vote)
+    labels = {image: int(sum(v) > 0) for image, v in votes.items() if sum(v)}
+    return labels, set(votes) - set(labels)

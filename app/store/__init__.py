@@ -1,0 +1,1 @@
+"""What DDAD Review keeps: images, scores, reads and operating points."""

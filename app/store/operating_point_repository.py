@@ -1,0 +1,64 @@
+"""The site's operating points: every version is kept, the last one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select
+
+from app.store.records import NewOperatingPoint, OperatingPointRecord
+from app.store.rows import columns_of, plain, values_of
+from app.store.schema import OperatingPointRow
+
+_COLUMNS = columns_of(OperatingPointRow, OperatingPointRecord)
+
+
+class OperatingPointRepository:
+    """Appends and finds operating points inside one unit of work."""
+
+    def __init__(self, connection: Connection, now: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._now = now
+
+    def append(self, new: NewOperatingPoint) -> OperatingPointRecord:
+        """Store the next version for this score of this model.
+
+        On PostgreSQL, where writers run side by side, two versions set at the same moment end
+        in a conflict for the later one: its author has not seen what it would replace.
+        """
+        replaced = self.current(new.model_name, new.model_hash, new.score_name)
+        statement = insert(OperatingPointRow).values(
+            **values_of(new),
+            version=1 if replaced is None else replaced.version + 1,
+            replaces_id=None if replaced is None else replaced.id,
+            set_at=self._now(),
+        )
+        row = self._connection.execute(statement.returning(*_COLUMNS)).mappings().one()
+        return OperatingPointRecord(**plain(row))
+
+    def current(
+        self, model_name: str, model_hash: str, score_name: str
+    ) -> OperatingPointRecord | None:
+        """The version in force, or None if the site has set none."""
+        statement = _versions(model_name, model_hash, score_name)
+        statement = statement.order_by(OperatingPointRow.version.desc()).limit(1)
+        row = self._connection.execute(statement).mappings().one_or_none()
+        return None if row is None else OperatingPointRecord(**plain(row))
+
+    def history(
+        self, model_name: str, model_hash: str, score_name: str
+    ) -> list[OperatingPointRecord]:
+        """Every version, the first one first."""
+        statement = _versions(model_name, model_hash, score_name)
+        rows = self._connection.execute(statement.order_by(OperatingPointRow.version)).mappings()
+        return [OperatingPointRecord(**plain(row)) for row in rows]
+
+
+def _versions(model_name: str, model_hash: str, score_name: str) -> Select[Any]:
+    return select(*_COLUMNS).where(
+        OperatingPointRow.model_name == model_name,
+        OperatingPointRow.model_hash == model_hash,
+        OperatingPointRow.score_name == score_name,
+    )

@@ -1,0 +1,140 @@
+"""Reads in the database: every revision is kept, the last one of each reader counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, exists, insert, select
+from sqlalchemy.orm import aliased
+
+from app.store.errors import StoreError
+from app.store.records import Box, BoxRecord, NewRead, ReadRecord
+from app.store.rows import columns_of, plain, values_of
+from app.store.schema import BoxRow, ImageRow, ReadRow
+
+_READ_COLUMNS = columns_of(ReadRow, ReadRecord, without="boxes")
+_BOX_COLUMNS = columns_of(BoxRow, BoxRecord)
+# Databases limit the number of values in one statement.
+_READS_PER_QUERY = 500
+
+
+class ReadRepository:
+    """Appends and finds reads inside one unit of work."""
+
+    def __init__(self, connection: Connection, now: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._now = now
+
+    def append(self, new: NewRead) -> ReadRecord:
+        """Store the reader's next revision of the read of this image, with its boxes.
+
+        Raises:
+            StoreError: There is no such image.
+        """
+        self._lock_image(new.image_id)
+        replaced = self._connection.execute(
+            select(ReadRow.id, ReadRow.revision)
+            .where(ReadRow.image_id == new.image_id, ReadRow.reader == new.reader)
+            .order_by(ReadRow.revision.desc())
+            .limit(1)
+        ).one_or_none()
+        statement = insert(ReadRow).values(
+            **values_of(new, without="boxes"),
+            revision=1 if replaced is None else replaced.revision + 1,
+            replaces_id=None if replaced is None else replaced.id,
+            saved_at=self._now(),
+        )
+        row = self._connection.execute(statement.returning(*_READ_COLUMNS)).mappings().one()
+        return ReadRecord(**plain(row), boxes=self._add_boxes(row["id"], new.boxes))
+
+    def latest(self, image_id: int, reader: str) -> ReadRecord | None:
+        """The reader's last revision for this image, or None."""
+        statement = (
+            _reads()
+            .where(ReadRow.image_id == image_id, ReadRow.reader == reader)
+            .order_by(ReadRow.revision.desc())
+            .limit(1)
+        )
+        return next(iter(self._fetch(statement)), None)
+
+    def history(self, image_id: int, reader: str | None = None) -> list[ReadRecord]:
+        """Every revision for this image, of one reader or of all, in the order saved."""
+        statement = _reads().where(ReadRow.image_id == image_id).order_by(ReadRow.id)
+        if reader is not None:
+            statement = statement.where(ReadRow.reader == reader)
+        return self._fetch(statement)
+
+    def latest_for_all(self, reader: str | None = None) -> list[ReadRecord]:
+        """The last revision for each image and reader, of one reader or of all."""
+        newer = aliased(ReadRow)
+        replaced = exists().where(
+            newer.image_id == ReadRow.image_id,
+            newer.reader == ReadRow.reader,
+            newer.revision > ReadRow.revision,
+        )
+        statement = _reads().where(~replaced).order_by(ReadRow.image_id, ReadRow.reader)
+        if reader is not None:
+            statement = statement.where(ReadRow.reader == reader)
+        return self._fetch(statement)
+
+    def iter_all(self) -> Iterator[ReadRecord]:
+        """Every revision of every read in the order saved, without holding them all at once."""
+        last_id = 0
+        while True:
+            statement = _reads().where(ReadRow.id > last_id).order_by(ReadRow.id)
+            reads = self._fetch(statement.limit(_READS_PER_QUERY))
+            yield from reads
+            if len(reads) < _READS_PER_QUERY:
+                return
+            last_id = reads[-1].id
+
+    def _lock_image(self, image_id: int) -> None:
+        """Let one transaction at a time number the reads of an image.
+
+        SQLite holds its one write lock already and ignores the clause; PostgreSQL needs it,
+        in the weaker form that lets others add scores of the image meanwhile.
+        """
+        statement = select(ImageRow.id).where(ImageRow.id == image_id)
+        if self._connection.scalar(statement.with_for_update(key_share=True)) is None:
+            problem = f"There is no image with the id {image_id}, so the read was not saved."
+            raise StoreError(problem, "Go back to the worklist and open the image again.")
+
+    def _add_boxes(self, read_id: int, boxes: Sequence[Box]) -> tuple[BoxRecord, ...]:
+        if not boxes:
+            return ()
+        rows = [
+            {**values_of(box), "read_id": read_id, "index": index}
+            for index, box in enumerate(boxes)
+        ]
+        self._connection.execute(insert(BoxRow), rows)
+        return self._boxes_of([read_id])[read_id]
+
+    def _fetch(self, statement: Select[Any]) -> list[ReadRecord]:
+        rows = self._connection.execute(statement).mappings().all()
+        reads: list[ReadRecord] = []
+        for start in range(0, len(rows), _READS_PER_QUERY):
+            reads.extend(self._with_boxes(rows[start : start + _READS_PER_QUERY]))
+        return reads
+
+    def _with_boxes(self, rows: Sequence[RowMapping]) -> Iterator[ReadRecord]:
+        boxes = self._boxes_of([row["id"] for row in rows])
+        for row in rows:
+            yield ReadRecord(**plain(row), boxes=boxes.get(row["id"], ()))
+
+    def _boxes_of(self, read_ids: Sequence[int]) -> dict[int, tuple[BoxRecord, ...]]:
+        statement = (
+            select(*_BOX_COLUMNS)
+            .where(BoxRow.read_id.in_(read_ids))
+            .order_by(BoxRow.read_id, BoxRow.index)
+        )
+        boxes: dict[int, tuple[BoxRecord, ...]] = {}
+        for row in self._connection.execute(statement).mappings():
+            box = BoxRecord(**plain(row))
+            boxes[box.read_id] = (*boxes.get(box.read_id, ()), box)
+        return boxes
+
+
+def _reads() -> Select[Any]:
+    return select(*_READ_COLUMNS)

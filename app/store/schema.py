@@ -1,0 +1,216 @@
+"""The tables. SQLite and PostgreSQL share them; a change here needs a migration beside it.
+
+The triggers that make reads, boxes and operating points append-only stand in the migrations.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import get_args
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.store.column_types import BoxTuple, TextTuple, UtcDateTime, WindowTuple
+from app.store.records import Box, Origin, Verdict, WindowRecord
+
+THUMBNAIL_LIMIT_BYTES = 16 * 1024
+SHA256_DIGITS = 64
+
+# On SQLite an id would otherwise be given again after its row is removed, and an old link or an
+# audit entry would then point at another patient's image.
+_NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _sha256_length(column: str) -> CheckConstraint:
+    return CheckConstraint(f"length({column}) = {SHA256_DIGITS}", name=f"{column}_length")
+
+
+class Base(DeclarativeBase):
+    """Shared metadata: every constraint has a name, so that a migration can find it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text, datetime: UtcDateTime}
+
+
+class ImageRow(Base):
+    """An image; its pixels and maps lie in the file store under its SHA-256."""
+
+    __tablename__ = "images"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+    origin: Mapped[str]
+    label: Mapped[str]
+    format: Mapped[str]
+    modality: Mapped[str | None]
+    view: Mapped[str | None]
+    body_part: Mapped[str | None]
+    age_years: Mapped[float | None]
+    sex: Mapped[str | None]
+    spacing_row_mm: Mapped[float | None]
+    spacing_col_mm: Mapped[float | None]
+    bits: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    slope: Mapped[float]
+    intercept: Mapped[float]
+    windows: Mapped[tuple[WindowRecord, ...]] = mapped_column(WindowTuple)
+    warnings: Mapped[tuple[str, ...]] = mapped_column(TextTuple)
+    reference_label: Mapped[int | None]
+    reference_boxes: Mapped[tuple[Box, ...]] = mapped_column(BoxTuple)
+    attribution: Mapped[str | None]
+    thumbnail: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    added_at: Mapped[datetime]
+    added_by: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("sha256"),
+        _sha256_length("sha256"),
+        _one_of("origin", get_args(Origin)),
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+        CheckConstraint("reference_label IN (0, 1)", name="reference_label"),
+        CheckConstraint(f"length(thumbnail) <= {THUMBNAIL_LIMIT_BYTES}", name="thumbnail_size"),
+        Index(None, "added_at"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class ScoreRow(Base):
+    """What one version of one model says of one image."""
+
+    __tablename__ = "scores"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    model_name: Mapped[str]
+    model_hash: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+    a_rec: Mapped[float]
+    a_rec_single: Mapped[float]
+    a_intra: Mapped[float]
+    a_inter: Mapped[float]
+    score_name: Mapped[str]
+    score: Mapped[float]
+    p_value: Mapped[float]
+    percentile: Mapped[float]
+    warnings: Mapped[tuple[str, ...]] = mapped_column(TextTuple)
+    seconds: Mapped[float]
+    scored_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("image_id", "model_name", "model_hash"),
+        _sha256_length("model_hash"),
+        CheckConstraint("p_value >= 0 AND p_value <= 1", name="p_value"),
+        CheckConstraint("percentile >= 0 AND percentile <= 100", name="percentile"),
+        Index(None, "model_name", "model_hash", "image_id"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class OperatingPointRow(Base):
+    """A threshold the site set. Append-only."""
+
+    __tablename__ = "operating_points"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_name: Mapped[str]
+    model_hash: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+    score_name: Mapped[str]
+    threshold: Mapped[float]
+    version: Mapped[int]
+    policy: Mapped[str]
+    reason: Mapped[str]
+    set_by: Mapped[str]
+    set_at: Mapped[datetime]
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("operating_points.id"))
+
+    __table_args__ = (
+        UniqueConstraint("model_name", "model_hash", "score_name", "version"),
+        UniqueConstraint("replaces_id"),
+        _sha256_length("model_hash"),
+        CheckConstraint("version >= 1", name="version"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class ReadRow(Base):
+    """One revision of one reader's read of one image. Append-only."""
+
+    __tablename__ = "reads"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    reader: Mapped[str]
+    revision: Mapped[int]
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("reads.id"))
+    verdict: Mapped[str]
+    confidence: Mapped[int | None]
+    findings: Mapped[tuple[str, ...]] = mapped_column(TextTuple)
+    comment: Mapped[str]
+    model_name: Mapped[str | None]
+    model_hash: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
+    operating_point_id: Mapped[int | None] = mapped_column(ForeignKey("operating_points.id"))
+    score: Mapped[float | None]
+    threshold: Mapped[float | None]
+    map_name: Mapped[str | None]
+    pixel_threshold: Mapped[float | None]
+    opacity: Mapped[float | None]
+    ai_visible: Mapped[bool]
+    seconds_to_verdict: Mapped[float | None]
+    saved_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("image_id", "reader", "revision"),
+        UniqueConstraint("replaces_id"),
+        _one_of("verdict", get_args(Verdict)),
+        _sha256_length("model_hash"),
+        CheckConstraint("revision >= 1", name="revision"),
+        CheckConstraint("confidence BETWEEN 1 AND 5", name="confidence"),
+        CheckConstraint("opacity BETWEEN 0 AND 1", name="opacity"),
+        CheckConstraint("seconds_to_verdict >= 0", name="seconds_to_verdict"),
+        Index(None, "image_id"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class BoxRow(Base):
+    """A box of a read, in image pixels. Append-only."""
+
+    __tablename__ = "boxes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    read_id: Mapped[int] = mapped_column(ForeignKey("reads.id"))
+    index: Mapped[int]
+    x: Mapped[float]
+    y: Mapped[float]
+    width: Mapped[float]
+    height: Mapped[float]
+    label: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("read_id", "index"),
+        CheckConstraint("width > 0 AND height > 0", name="size"),
+        _NEVER_REUSE_IDS,
+    )

@@ -1,0 +1,58 @@
+"""Scores in the database: one for each image and version of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.store.records import NewScore, ScoreRecord
+from app.store.rows import columns_of, plain, values_of
+from app.store.schema import ScoreRow
+
+_COLUMNS = columns_of(ScoreRow, ScoreRecord)
+
+
+class ScoreRepository:
+    """Adds and finds scores inside one unit of work."""
+
+    def __init__(self, connection: Connection, now: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._now = now
+
+    def add_or_get(self, new: NewScore) -> ScoreRecord:
+        """Store a score, or give back the one already stored for this image and model.
+
+        Two workers may score the same image at once: the first one's score stays.
+        """
+        values = {**values_of(new), "scored_at": self._now()}
+        # Both databases have this clause, but SQLAlchemy keeps it in their dialects.
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        self._connection.execute(
+            dialect.insert(ScoreRow)
+            .values(**values)
+            .on_conflict_do_nothing(index_elements=["image_id", "model_name", "model_hash"])
+        )
+        statement = _of_model(new.model_name, new.model_hash)
+        statement = statement.where(ScoreRow.image_id == new.image_id)
+        return ScoreRecord(**plain(self._connection.execute(statement).mappings().one()))
+
+    def for_image(self, image_id: int, model_name: str, model_hash: str) -> ScoreRecord | None:
+        """The score of one image under one version of a model, or None."""
+        statement = _of_model(model_name, model_hash).where(ScoreRow.image_id == image_id)
+        row = self._connection.execute(statement).mappings().one_or_none()
+        return None if row is None else ScoreRecord(**plain(row))
+
+    def for_model(self, model_name: str, model_hash: str) -> list[ScoreRecord]:
+        """Every score under one version of a model, by image id."""
+        statement = _of_model(model_name, model_hash).order_by(ScoreRow.image_id)
+        return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
+
+
+def _of_model(model_name: str, model_hash: str) -> Select[Any]:
+    return select(*_COLUMNS).where(
+        ScoreRow.model_name == model_name, ScoreRow.model_hash == model_hash
+    )

@@ -1,0 +1,82 @@
+"""One use case, one transaction: everything in it is kept, or nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.store.engine import read_only
+from app.store.errors import as_store_error
+from app.store.image_repository import ImageRepository
+from app.store.operating_point_repository import OperatingPointRepository
+from app.store.read_repository import ReadRepository
+from app.store.score_repository import ScoreRepository
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """The repositories of one unit of work; of no use after it ends."""
+
+    images: ImageRepository
+    scores: ScoreRepository
+    reads: ReadRepository
+    operating_points: OperatingPointRepository
+
+
+class UnitOfWork:
+    """Opens units of work on a database; safe to share between threads.
+
+    Units must not be nested: the inner one would wait for the outer one's write lock.
+    """
+
+    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._reading_engine = read_only(engine)
+        self._now = now
+
+    @contextmanager
+    def writing(self) -> Iterator[Repositories]:
+        """Hold the write lock from the start; keep all at the end, or nothing on any exception.
+
+        Raises:
+            StoreConflictError: Someone else stored the same thing at the same moment.
+            StoreError: The database is locked, full, read-only, damaged or out of reach.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield self._repositories(connection)
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Repositories]:
+        """See one consistent state; writing in here is refused.
+
+        On SQLite an open reading unit keeps writers waiting: gather first, work afterwards.
+
+        Raises:
+            StoreError: The database is damaged or out of reach.
+        """
+        try:
+            with self._reading_engine.connect() as connection:
+                yield self._repositories(connection)
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from error
+
+    def _repositories(self, connection: Connection) -> Repositories:
+        return Repositories(
+            images=ImageRepository(connection, self._now),
+            scores=ScoreRepository(connection, self._now),
+            reads=ReadRepository(connection, self._now),
+            operating_points=OperatingPointRepository(connection, self._now),
+        )
