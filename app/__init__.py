@@ -1,0 +1,1 @@
+"""The DDAD Review web app: services, store, screens."""

@@ -1,18 +1,41 @@
 """Bytes -> Radiograph."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
+from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.dicom import read_dicom
+from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.raster import read_raster
+from ddad_core.imaging.sniff import sniff
 from ddad_core.types import Radiograph
 
 __all__ = ["read_radiograph", "read_radiograph_file"]
 
 
 def read_radiograph(data: bytes) -> Radiograph:
-    """Read one file."""
-    return read_raster(data, "png" if data[:4] == b"\x89PNG" else "jpeg")
+    """Read a DICOM, PNG or JPEG file, told apart by content.
+
+    Args:
+        data: The whole file.
+
+    Raises:
+        RefusedImageError: It is no radiograph that can be read; the message says why.
+    """
+    kind = sniff(data)
+    return read_dicom(data) if kind == "dicom" else read_raster(data, kind)
 
 
 def read_radiograph_file(path: Path) -> Radiograph:
-    """Read one file."""
+    """Read a file from disk.
+
+    Raises:
+        RefusedImageError: It is too large, or no radiograph that can be read.
+        OSError: It cannot be opened.
+    """
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        problem = f"The file has {size / 2**20:.0f} MB; {MAX_FILE_BYTES // 2**20} MB at most."
+        raise RefusedImageError(problem, "Send a single radiograph.")
     return read_radiograph(path.read_bytes())
