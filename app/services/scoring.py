@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ddad_core.imaging.suitability import check_suitability
 
 from app.gateways.files import ImageFiles
 from app.services.models import ModelService
@@ -15,6 +14,7 @@ from app.services.pixels import StoredPixels, from_stored
 from app.store.records import ImageRecord, NewScore, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
+from ddad_core.imaging.suitability import check_suitability
 from ddad_core.types import Radiograph, RadiographFacts, ScoreResult, Window
 
 
