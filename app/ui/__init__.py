@@ -1,0 +1,1 @@
+"""Screens, the viewer and charts: they show what services return."""
