@@ -1,35 +1,142 @@
-"""Dimensions that a compressed codestream states itself, read without decoding it."""
+"""What a compressed image says of its own size, read without decoding it.
+
+A small file may claim a picture of 65500 x 65500; a decoder believes it and fills the memory.
+Hence a codestream is asked for its size first, and the size compared with the header's.
+"""
 
 from __future__ import annotations
 
-_SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-"""Start-of-frame markers of JPEG (ITU-T T.81) and JPEG-LS (T.87)."""
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ddad_core.errors import RefusedImageError
+
+_EXPORT_AGAIN = "Export the image again, uncompressed if the PACS offers that."
+
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+"""In entropy-coded data 0xFF is followed by 0x00 or RST (JPEG) or by a byte below 0x80 (JPEG-LS)."""
+
+_START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
+"""ITU-T T.81 table B.1; 0xF7 is SOF55 of JPEG-LS, ITU-T T.87."""
+
+_SOI, _EOI = 0xD8, 0xD9
+_J2K_START = b"\xff\x4f\xff\x51"
+_J2K_MAX_TILES = 65_535
 
 
-def codestream_size(data: bytes) -> tuple[int, int] | None:
-    """Read (height, width) from a JPEG, JPEG-LS or JPEG 2000 codestream; None if unknown."""
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg_size(data)
-    start = data.find(b"\xff\x4f\xff\x51", 0, 4096)  # SOC, SIZ (T.800); JP2 boxes before it
-    if start >= 0 and len(data) >= start + 24:
-        corners = [int.from_bytes(data[i : i + 4], "big") for i in range(start + 8, start + 24, 4)]
-        width, height, offset_x, offset_y = corners
-        return height - offset_y, width - offset_x
-    return None
+@dataclass(frozen=True)
+class FrameSize:
+    """What a codestream declares.
+
+    Attributes:
+        rows: Height in pixels.
+        columns: Width in pixels.
+        components: 1 for grey.
+        precision: Bits per sample.
+    """
+
+    rows: int
+    columns: int
+    components: int
+    precision: int
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Walk a JPEG or JPEG-LS stream from marker to marker (ITU-T T.81 annex B).
+
+    Args:
+        data: The stream, beginning with SOI.
+
+    Yields:
+        (marker, payload without its length); the last is EOI unless the stream is cut off.
+    """
+    position = 2
+    while match := _MARKER.search(data, position):
+        marker, position = data[match.end() - 1], match.end()
+        if marker == _EOI:
+            yield marker, b""
+            return
+        if marker == _SOI:
             continue
-        if marker in _SOF_MARKERS:
-            height = int.from_bytes(data[at + 5 : at + 7], "big")
-            width = int.from_bytes(data[at + 7 : at + 9], "big")
-            return height, width
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+        length = int.from_bytes(data[position : position + 2], "big")
+        if length < 2 or position + length > len(data):
+            return
+        yield marker, data[position + 2 : position + length]
+        position += length
+
+
+def jpeg_frame_size(data: bytes) -> FrameSize:
+    """Read the frame header of a JPEG (any process) or JPEG-LS stream.
+
+    Args:
+        data: The stream.
+
+    Returns:
+        Its declared size.
+
+    Raises:
+        RefusedImageError: It is no JPEG stream, holds several frames, or its end is missing.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        problem = "The compressed image data is not a JPEG stream, though the header says so."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    frames, complete = [], False
+    for marker, payload in jpeg_segments(data):
+        complete = marker == _EOI
+        if marker in _START_OF_FRAME:
+            if len(payload) < 6:
+                break
+            frames.append(payload)
+    if not complete:
+        problem = "The JPEG stream is truncated: its end marker is missing."
+        raise RefusedImageError(problem, "Transfer or export the file again.")
+    if len(frames) != 1:
+        problem = f"The JPEG stream holds {len(frames)} frame headers; expected one."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    frame = frames[0]
+    return FrameSize(
+        rows=int.from_bytes(frame[1:3], "big"),
+        columns=int.from_bytes(frame[3:5], "big"),
+        components=frame[5],
+        precision=frame[0],
+    )
+
+
+def jpeg2000_frame_size(data: bytes) -> FrameSize:
+    """Read the SIZ segment of a JPEG 2000 or HTJ2K codestream (ITU-T T.800 section A.5.1).
+
+    PS3.5 section 8.2.4 forbids the JP2 wrapper, yet files with it are about. In them every
+    codestream start must say the same, lest a decoy in an earlier box hide the real one.
+
+    Args:
+        data: The codestream.
+
+    Returns:
+        Its declared size.
+
+    Raises:
+        RefusedImageError: It is no such codestream, contradicts itself, or its end is missing.
+    """
+    starts = [0] if data.startswith(_J2K_START) else []
+    if data.startswith(b"\0\0\0\x0cjP  "):
+        starts = [match.start() for match in re.finditer(re.escape(_J2K_START), data)]
+    sizes = {_size_segment(data[start + 6 : start + 45]) for start in starts}
+    if len(sizes) != 1:
+        problem = "The compressed image data is not one JPEG 2000 image, though the header says so."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        problem = "The JPEG 2000 stream is truncated: its end marker is missing."
+        raise RefusedImageError(problem, "Transfer or export the file again.")
+    return sizes.pop()
+
+
+def _size_segment(payload: bytes) -> FrameSize:
+    """Parse SIZ from Rsiz on; offsets as in ITU-T T.800 table A.9."""
+    if len(payload) < 37:
+        problem = "The JPEG 2000 stream is truncated inside its header."
+        raise RefusedImageError(problem, "Transfer or export the file again.")
+    x1, y1, x0, y0, tile_w, tile_h, tile_x0, tile_y0 = (
+        int.from_bytes(payload[i : i + 4], "big") for i in range(4, 36, 4)
+    )
+    raise NotImplementedError

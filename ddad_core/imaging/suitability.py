@@ -1,51 +1,172 @@
-"""Is this a frontal chest radiograph that this model may judge? Answers in sentences."""
+"""Is this a frontal chest radiograph that this model may judge? Limits and sentences, all pure."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
+from ddad_core.errors import RefusedImageError
 from ddad_core.types import Radiograph
 
-LATERAL_VIEWS = frozenset({"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LLO", "RLO"})
-CHEST_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "RIBS"})
+MIN_SIDE = 64
+"""Pixels; the networks see 64 x 64, so a smaller image holds less than they need."""
+
+MAX_SIDE = 10_000
+"""Pixels; the largest detectors are about 43 cm at 0.1 mm, well below."""
+
+MAX_PIXELS = 60_000_000
+"""Pixels in all, so that one image cannot exhaust the memory."""
+
+_CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "LUNG")
+_BEYOND_CHEST_WORDS = ("ABD", "PELV", "SPINE", "NECK")
+_SIDE_VIEWS = {
+    "LL": "lateral",
+    "RL": "lateral",
+    "LLD": "lateral decubitus",
+    "RLD": "lateral decubitus",
+    "LLO": "oblique",
+    "RLO": "oblique",
+}
+"""Defined terms of ViewPosition (0018,5101) other than AP and PA, PS3.3 section C.8.1.2."""
 
 
-def header_warnings(
-    *, modality: str | None, view: str | None, body_part: str | None
-) -> tuple[str, ...]:
-    """Warn of what the DICOM header says about the exposure."""
-    warnings = []
-    if modality in ("SC", "OT"):
-        warnings.append(
-            f"The file says {modality} (a secondary capture), so it may not be the original."
+def check_size(*, rows: int, columns: int) -> None:
+    """Refuse an image whose size no radiograph has, before any pixel is decoded.
+
+    Args:
+        rows: Rows that the header declares.
+        columns: Columns that the header declares.
+
+    Raises:
+        RefusedImageError: The image is too small or too large.
+    """
+    if min(rows, columns) < MIN_SIDE:
+        problem = (
+            f"The image has {columns} x {rows} pixels; each side must have at least {MIN_SIDE}."
         )
-    if view and view.upper() in LATERAL_VIEWS:
-        warnings.append(
-            f"The header says this is a lateral view ({view}); the models know frontal views only."
+        raise RefusedImageError(problem, "Send the full-size radiograph, not a thumbnail.")
+    if max(rows, columns) > MAX_SIDE or rows * columns > MAX_PIXELS:
+        problem = (
+            f"The image claims {columns} x {rows} pixels; the limits are {MAX_SIDE} a side "
+            f"and {MAX_PIXELS // 1_000_000} million in all."
         )
-    if body_part and body_part.upper() not in CHEST_PARTS:
-        warnings.append(
-            f"The header names the body part {body_part}; the models know the chest only."
-        )
-    return tuple(warnings)
+        raise RefusedImageError(problem, "Check the file; export it again at the detector's size.")
+
+
+def check_not_blank(pixels: np.ndarray) -> None:
+    """Refuse an image without content.
+
+    Args:
+        pixels: float32 (H, W).
+
+    Raises:
+        RefusedImageError: All pixels have one value.
+    """
+    low, high = float(pixels.min()), float(pixels.max())
+    if not high > low:
+        problem = f"The image is blank: every pixel has the value {low:g}."
+        raise RefusedImageError(problem, "Check the image in the PACS and export it again.")
+
+
+def view_warning(view: str | None) -> str | None:
+    """Warn of a view other than frontal.
+
+    Args:
+        view: ViewPosition (0018,5101) or None.
+
+    Returns:
+        A sentence, or None for AP, PA and views that are unknown.
+    """
+    if view is None:
+        return None
+    words = _SIDE_VIEWS.get(view) or ("lateral" if "LAT" in view else None)
+    if words is None:
+        return None
+    return (
+        f"The header calls this a {words} view ({view}); "
+        "the models are made for frontal views (PA or AP)."
+    )
+
+
+def body_part_warning(body_part: str | None) -> str | None:
+    """Warn of a body part other than the chest.
+
+    Args:
+        body_part: BodyPartExamined (0018,0015) or None.
+
+    Returns:
+        A sentence, or None for the chest and where the header says nothing.
+    """
+    if body_part is None:
+        return None
+    chest = any(word in body_part for word in _CHEST_WORDS)
+    if chest and not any(word in body_part for word in _BEYOND_CHEST_WORDS):
+        return None
+    return (
+        f"The header says that the body part is {body_part}; "
+        "the models are made for chest radiographs."
+    )
+
+
+def modality_warning(modality: str) -> str | None:
+    """Warn of an image that is not the detector's own.
+
+    Args:
+        modality: Modality (0008,0060), one of those that are taken.
+
+    Returns:
+        A sentence, or None for CR, DX and RG.
+    """
+    words = {"SC": "a secondary capture (SC)", "OT": "of an unnamed kind (modality OT)"}
+    if modality not in words:
+        return None
+    return (
+        f"The header says that the image is {words[modality]}, not a detector's own image; "
+        "make sure that it is the original chest radiograph and not a screenshot."
+    )
 
 
 def check_suitability(
     radiograph: Radiograph, *, age_min: float | None, age_max: float | None
 ) -> tuple[str, ...]:
-    """Warn where a radiograph does not belong to a model's population.
+    """Compare a radiograph with the population that a model was trained on.
+
+    What the header alone gives away (view, body part) is already in ``radiograph.warnings``.
 
     Args:
-        radiograph: The image; its own warnings are not repeated.
-        age_min: Youngest age the model was trained on, in years; None if unknown.
-        age_max: Oldest, likewise.
+        radiograph: The image.
+        age_min: Youngest age in training, years; None if there is no bound.
+        age_max: Oldest age in training, completed years; None if there is no bound.
+
+    Returns:
+        Sentences that a reader must see; empty if there is nothing to say. An unknown age
+        gives none: most images lack it, and a warning on every image is read on none.
     """
     age = radiograph.facts.age_years
     if age is None:
         return ()
     too_young = age_min is not None and age < age_min
-    too_old = age_max is not None and age >= age_max + 1
+    too_old = age_max is not None and math.floor(age) > age_max
     if not (too_young or too_old):
         return ()
-    shown = f"{age:.0f} years" if age >= 2 else f"{age * 12:.0f} months"
-    return (
-        f"The patient is {shown} old; this model was trained on ages {age_min:g} to {age_max:g}.",
-    )
+    trained = _age_range(age_min, age_max)
+    return (f"The patient is {_age_words(age)} old; this model was trained on {trained}.",)
+
+
+def _age_range(age_min: float | None, age_max: float | None) -> str:
+    if age_max is None:
+        return f"ages from {age_min:g}"
+    if age_min is None:
+        return f"ages up to {age_max:g}"
+    return f"ages {age_min:g} to {age_max:g}"
+
+
+def _age_words(age: float) -> str:
+    """Say an age as clinicians do: months below two years, then completed years."""
+    if age >= 2:
+        return f"{math.floor(age)} years"
+    months = math.floor(age * 12)
+    if months >= 1:
+        return f"{months} month" + ("s" if months > 1 else "")
+    return "less than one month"

@@ -129,7 +129,7 @@ def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> 
     counts = evaluation.at_threshold
     raw = dict(card.raw)
     raw["evaluation"] = {
-        "command": f"ddad evaluate {card.name} --manifest {manifest.name}.csv",
+        "command": f"ddad evaluate {card.name} --images FOLDER",
         "part": "test",
         "manifest_sha256": manifest.sha256,
         "n_normal": evaluation.n_normal,

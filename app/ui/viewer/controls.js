@@ -1,9 +1,8 @@
 // The toolbar, the colour bar and the readout: they show the viewer's state and set it.
 
 const controls = {
-  listenToControls(signal) {
-    const on = (name, event, handler) =>
-      this.part(name).addEventListener(event, handler, { signal });
+  listenToControls() {
+    const on = (name, event, handler) => this.part(name).addEventListener(event, handler);
     on("tool-window", "click", () => this.setTool("window"));
     on("tool-box", "click", () => this.setTool("box"));
     on("delete", "click", () => this.deleteSelected());

@@ -85,11 +85,11 @@ function dragBox(viewer, held, start) {
   };
 }
 
-function listenToPointer(viewer, signal) {
+function listenToPointer(viewer) {
   const { canvas } = viewer;
   let drag = null;
   const on = (name, handler, options) =>
-    canvas.addEventListener(name, handler, { signal, ...options });
+    canvas.addEventListener(name, handler, options);
   on("pointerdown", (event) => {
     viewer.root.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
@@ -120,7 +120,7 @@ function listenToPointer(viewer, signal) {
   );
 }
 
-function listenToKeys(viewer, signal) {
+function listenToKeys(viewer) {
   const middle = () => ({ px: viewer.cssWidth / 2, py: viewer.cssHeight / 2 });
   const pan = (dx, dy) => viewer.panTo(viewer.view.x + dx, viewer.view.y + dy);
   const nudge = (steps) => viewer.setThreshold(viewer.threshold + steps * viewer.map.maximum * 0.01, true);
@@ -166,9 +166,8 @@ function listenToKeys(viewer, signal) {
       event.stopPropagation(); // the page has shortcuts of its own
       action();
     },
-    { signal },
   );
   viewer.root.addEventListener("keyup", (event) => {
     if (event.key === " ") viewer.spaceHeld = false;
-  }, { signal });
+  });
 }

@@ -5,9 +5,8 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const tidy = (value) => Number(value.toPrecision(3)).toString();
 
 class Viewer {
-  constructor(root, report) {
+  constructor(root) {
     this.root = root;
-    this.report = report;
     this.canvas = root.querySelector(".stage canvas");
     this.context = this.canvas.getContext("2d");
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -21,23 +20,17 @@ class Viewer {
     this.opacity = 0.45;
     this.view = { scale: 1, x: 0, y: 0 };
     this.samples = [];
-    this.listening = new AbortController();
-    const { signal } = this.listening;
-    listenToPointer(this, signal);
-    listenToKeys(this, signal);
-    this.listenToControls(signal);
-    this.resizing = new ResizeObserver(() => this.resize());
-    this.resizing.observe(this.canvas.parentElement);
+    listenToPointer(this);
+    listenToKeys(this);
+    this.listenToControls();
+    new ResizeObserver(() => this.resize()).observe(this.canvas.parentElement);
     root.__ddad = this;
-  }
-
-  destroy() {
-    this.listening.abort();
-    this.resizing.disconnect();
   }
 
   async load(data) {
     const header = unpack(data);
+    if (header.digest === this.digest) return; // a rerun of the page, nothing new to show
+    this.digest = header.digest;
     const sameImage = header.image_id === this.imageId;
     const [pixels, ...maps] = await Promise.all(header.blobs.slice(1).map(inflate));
     this.colors = new Uint32Array(256);
@@ -285,11 +278,7 @@ class Viewer {
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const root = parentElement.querySelector(".ddad-viewer");
-  if (!root.__ddad) root.__ddad = new Viewer(root, (state) => setStateValue("view", state));
-  const viewer = root.__ddad;
+  const viewer = root.__ddad || new Viewer(root);
   viewer.report = (state) => setStateValue("view", state);
-  if (data !== viewer.payload) {
-    viewer.payload = data;
-    viewer.load(data).catch((error) => viewer.fail(error));
-  }
+  viewer.load(data).catch((error) => viewer.fail(error));
 }
