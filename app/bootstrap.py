@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from app.gateways.files import ImageFiles
+from app.services.container import Services
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -17,20 +16,6 @@ from app.settings import Settings
 from app.store.engine import create_store_engine
 from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
-
-
-@dataclass(frozen=True)
-class Services:
-    """Every use case of the app, wired to one store and one set of models."""
-
-    settings: Settings
-    models: ModelService
-    intake: IntakeService
-    gallery: GalleryService
-    worklist: WorklistService
-    reading: ReadingService
-    tuning: TuningService
-    exporting: ExportingService
 
 
 def build_services(settings: Settings) -> Services:
@@ -47,7 +32,6 @@ def build_services(settings: Settings) -> Services:
     scoring = ScoringService(store, files, models)
     intake = IntakeService(store, files, models, scoring)
     return Services(
-        settings=settings,
         models=models,
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),

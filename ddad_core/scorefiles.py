@@ -7,10 +7,9 @@ import hashlib
 import io
 import json
 import math
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ddad_core.card import Card, choose_card, list_cards
 from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.imaging import read_radiograph_file
+from ddad_core.imaging.files import find_files
 from ddad_core.imaging.geometry import to_network_grey
 from ddad_core.imaging.suitability import check_suitability
 from ddad_core.registry import load_model
@@ -115,24 +115,6 @@ def score_paths(
         _score_batch(batch, models)
     write_rows(rows, output)
     return rows
-
-
-def find_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Walk files and folders in a stable order.
-
-    Raises:
-        RequestError: A path does not exist.
-    """
-    for path in paths:
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                yield from (Path(folder) / name for name in sorted(names) if name[0] != ".")
-        elif path.exists():
-            yield path
-        else:
-            problem = f"There is no file or folder {path}."
-            raise RequestError(problem, "Check the path.")
 
 
 def _prepare(path: Path, row: Row, models: _Models) -> _Prepared | None:

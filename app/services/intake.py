@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from app.gateways.files import ImageFiles
@@ -13,7 +14,7 @@ from app.services.scoring import ScoringService
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging import read_radiograph
+from ddad_core.imaging import check_file_size, read_radiograph
 from ddad_core.types import Radiograph
 
 Status = Literal["scored", "warned", "known", "refused"]
@@ -107,6 +108,18 @@ class IntakeService:
         warnings = (*image.warnings, *evidence.score.warnings)
         status: Status = "warned" if warnings else "scored"
         return IntakeOutcome(file_name, status, image.id, image.label, " ".join(warnings))
+
+    def take_file(self, reader: Reader, path: Path) -> IntakeOutcome:
+        """Read, keep and score a file on this machine's disk; as :meth:`take`.
+
+        A file that cannot be opened, or is too large to be a radiograph, is refused.
+        """
+        try:
+            check_file_size(path)
+            data = path.read_bytes()
+        except (RefusedImageError, OSError) as error:
+            return IntakeOutcome(path.name, "refused", None, "", str(error))
+        return self.take(reader, path.name, data)
 
     def _keep(self, reader: Reader, radiograph: Radiograph, provenance: Provenance) -> ImageRecord:
         """Store pixels, then the row; a row never points to a file that is not there."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.dicom import read_dicom
-from ddad_core.imaging.limits import MAX_FILE_BYTES
+from ddad_core.imaging.limits import check_file_size
 from ddad_core.imaging.raster import read_raster
 from ddad_core.imaging.sniff import sniff
 from ddad_core.types import Radiograph
 
-__all__ = ["read_radiograph", "read_radiograph_file"]
+__all__ = ["check_file_size", "read_radiograph", "read_radiograph_file"]
 
 
 def read_radiograph(data: bytes) -> Radiograph:
@@ -34,8 +33,5 @@ def read_radiograph_file(path: Path) -> Radiograph:
         RefusedImageError: It is too large, or no radiograph that can be read.
         OSError: It cannot be opened.
     """
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        problem = f"The file has {size / 2**20:.0f} MB; {MAX_FILE_BYTES // 2**20} MB at most."
-        raise RefusedImageError(problem, "Send a single radiograph.")
+    check_file_size(path)
     return read_radiograph(path.read_bytes())

@@ -14,12 +14,22 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_modality_lut
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    RLELossless,
+)
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.codestream import codestream_size
-from ddad_core.imaging.limits import MAX_FILE_BYTES, check_size
-from ddad_core.imaging.suitability import header_warnings
+from ddad_core.imaging.codestream import jpeg2000_frame_size, jpeg_frame_size
+from ddad_core.imaging.limits import MAX_FILE_BYTES
+from ddad_core.imaging.suitability import (
+    body_part_warning,
+    check_not_blank,
+    check_size,
+    modality_warning,
+    view_warning,
+)
 from ddad_core.types import Radiograph, RadiographFacts, Window
 
 RADIOGRAPHS = ("CR", "DX", "RG")
@@ -80,18 +90,14 @@ def _read(data: bytes) -> Radiograph:
         pixels = (low + high) - pixels
     if background is not None and background.any() and not background.all():
         pixels[background] = pixels[~background].min()
-    if float(pixels.min()) == float(pixels.max()):
-        problem = "The image is blank: all pixels have the same value."
-        raise RefusedImageError(problem, "Send the original radiograph.")
+    check_not_blank(pixels)
     facts = _facts(dataset, modality)
     return Radiograph(
         pixels=pixels.astype(np.float32),
         sha256=hashlib.sha256(data).hexdigest(),
         facts=facts,
         windows=_windows(dataset, mirror=low + high if inverted else None),
-        warnings=header_warnings(
-            modality=facts.modality, view=facts.view, body_part=facts.body_part
-        ),
+        warnings=_warnings(facts),
     )
 
 
@@ -135,7 +141,7 @@ def _check_kind(dataset: Dataset, modality: str | None) -> None:
 
 def _check_pixels_declared(dataset: Dataset) -> None:
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    check_size(rows, columns)
+    check_size(rows=rows, columns=columns)
     if dataset.file_meta.get("TransferSyntaxUID") is None or not _is_compressed(dataset):
         expected = rows * columns * (int(dataset.BitsAllocated) // 8)
         if len(dataset.PixelData) < expected:
@@ -143,10 +149,14 @@ def _check_pixels_declared(dataset: Dataset) -> None:
             raise RefusedImageError(problem, "Export the image again from the archive.")
         return
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    size = codestream_size(frame)
-    if size is not None and size != (rows, columns):
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == RLELossless:  # carries no size of its own
+        return
+    read_size = jpeg2000_frame_size if syntax in JPEG2000TransferSyntaxes else jpeg_frame_size
+    size = read_size(frame)
+    if (size.rows, size.columns) != (rows, columns):
         problem = (
-            f"The compressed image is {size[1]} x {size[0]} pixels, "
+            f"The compressed image is {size.columns} x {size.rows} pixels, "
             f"but the header says {columns} x {rows}."
         )
         raise RefusedImageError(problem, "Export the image again from the archive.")
@@ -241,6 +251,15 @@ def _facts(dataset: Dataset, modality: str | None) -> RadiographFacts:
         spacing_mm=_spacing(dataset),
         bits=int(dataset.BitsStored),
     )
+
+
+def _warnings(facts: RadiographFacts) -> tuple[str, ...]:
+    found = (
+        modality_warning(facts.modality or ""),
+        view_warning(facts.view),
+        body_part_warning(facts.body_part),
+    )
+    return tuple(sentence for sentence in found if sentence)
 
 
 def _age(dataset: Dataset) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.limits import check_size
+from ddad_core.imaging.suitability import check_not_blank, check_size
 from ddad_core.types import Radiograph, RadiographFacts
 
 COLOUR_MEAN = 8.0
@@ -36,7 +36,7 @@ def read_raster(data: bytes, format: str) -> Radiograph:  # noqa: A002
     """
     try:
         with Image.open(io.BytesIO(data), formats=[format]) as image:
-            check_size(image.height, image.width)
+            check_size(rows=image.height, columns=image.width)
             if getattr(image, "n_frames", 1) > 1:
                 problem = f"The file holds {image.n_frames} images."
                 raise RefusedImageError(problem, "Send one radiograph a file.")
@@ -50,9 +50,7 @@ def read_raster(data: bytes, format: str) -> Radiograph:  # noqa: A002
     except Image.DecompressionBombError as error:
         problem = "The image claims more pixels than any radiograph has."
         raise RefusedImageError(problem, "Check the file; it may be damaged.") from error
-    if float(grey.min()) == float(grey.max()):
-        problem = "The image is blank: all pixels have the same value."
-        raise RefusedImageError(problem, "Send the original radiograph.")
+    check_not_blank(grey)
     return Radiograph(
         pixels=grey,
         sha256=hashlib.sha256(data).hexdigest(),

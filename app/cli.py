@@ -1,0 +1,104 @@
+"""`ddad-admin`: migrate, import, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.settings import load_settings
+from ddad_core.errors import DdadError, RequestError
+
+EXIT_ERROR = 1
+EXIT_REFUSED = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 success; 1 an error, told in one sentence; 2 wrong usage; 3 a file was refused (`import`).
+    """
+    parser = argparse.ArgumentParser(
+        prog="ddad-admin", description="Look after a DDAD Review installation."
+    )
+    sub = parser.add_subparsers(required=True, metavar="COMMAND")
+    migrating = sub.add_parser("migrate", help="create the database or bring it up to date")
+    migrating.set_defaults(command=_migrate)
+    importing = sub.add_parser("import", help="take files and folders in")
+    importing.add_argument("paths", nargs="*", type=Path, metavar="PATH")
+    importing.add_argument(
+        "--gallery", action="store_true", help="load the demonstration gallery if it is not there"
+    )
+    importing.add_argument("--reader", default="ddad-admin", help="who brings them in")
+    importing.set_defaults(command=_import)
+    exporting = sub.add_parser("export", help="write all tables as CSV and JSON")
+    exporting.add_argument("folder", type=Path)
+    exporting.set_defaults(command=_export)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except (DdadError, OSError) as error:
+        print(f"ddad-admin: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("ddad-admin: interrupted; what was done is kept", file=sys.stderr)
+        return 130
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from app.store.migrate import migrate
+
+    settings = load_settings(os.environ)
+    changed = migrate(settings.database_url)
+    print("Database upgraded." if changed else "Database is up to date.")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    # Wiring the services is what makes other commands slow to start.
+    from tqdm import tqdm
+
+    from app.bootstrap import build_services
+    from app.services.people import Reader
+    from ddad_core.imaging.files import find_files
+
+    if not arguments.paths and not arguments.gallery:
+        problem = "Nothing to import."
+        raise RequestError(problem, "Give files or folders, or --gallery.")
+    services = build_services(load_settings(os.environ))
+    if arguments.gallery:
+        entries = services.gallery.missing()
+        if entries:
+            with tqdm(total=len(entries), desc="demonstration gallery", unit="image") as bar:
+                services.gallery.load(entries, lambda _: bar.update())
+    counts: dict[str, int] = {}
+    files = list(find_files(arguments.paths))
+    for path in tqdm(files, desc="import", unit="file", disable=not files):
+        outcome = services.intake.take_file(Reader.named(arguments.reader), path)
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+        if outcome.reason:
+            tqdm.write(f"{path}: {outcome.status}. {outcome.reason}", file=sys.stderr)
+    if files:
+        print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
+    return EXIT_REFUSED if counts.get("refused") else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from app.bootstrap import build_services
+
+    export = build_services(load_settings(os.environ)).exporting.export()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for table, rows in export.tables.items():
+        path = arguments.folder / f"{table}.csv"
+        path.write_bytes(export.csv(table))
+        print(f"{path}: {len(rows)} rows")
+    path = arguments.folder / "ddad-export.json"
+    path.write_bytes(export.json())
+    print(f"{path}: all tables")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""All use cases in one value, wired by ``app.bootstrap``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.services.exporting import ExportingService
+from app.services.gallery import GalleryService
+from app.services.intake import IntakeService
+from app.services.models import ModelService
+from app.services.reading import ReadingService
+from app.services.tuning import TuningService
+from app.services.worklist import WorklistService
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every use case of the app, on one store and one set of models."""
+
+    models: ModelService
+    intake: IntakeService
+    gallery: GalleryService
+    worklist: WorklistService
+    reading: ReadingService
+    tuning: TuningService
+    exporting: ExportingService

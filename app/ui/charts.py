@@ -1,0 +1,89 @@
+"""Plotly figures of the threshold screen."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ddad_core.evaluation.metrics import RocCurve
+
+TEXT = "#c9d1d9"
+GRID = "#1f262d"
+NORMAL = "#7bb7c4"
+ABNORMAL = "#e0a458"
+OTHER = "#59646f"
+CUT = "#eef2f6"
+
+
+def _layout(figure: go.Figure, x: str, y: str) -> go.Figure:
+    figure.update_layout(
+        height=380,
+        margin={"l": 56, "r": 16, "t": 12, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": TEXT},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"bgcolor": "#14181d"},
+    )
+    figure.update_xaxes(title=x, gridcolor=GRID, zeroline=False)
+    figure.update_yaxes(title=y, gridcolor=GRID, zeroline=False)
+    return figure
+
+
+def roc_figure(curve: RocCurve, *, sensitivity: float, specificity: float) -> go.Figure:
+    """ROC curve with the point of the slider's threshold."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": OTHER, "dash": "dot", "width": 1},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=1 - curve.specificity,
+        y=curve.sensitivity,
+        customdata=curve.thresholds,
+        mode="lines",
+        line={"color": NORMAL, "width": 2, "shape": "hv"},
+        name="ROC",
+        showlegend=False,
+        hovertemplate="1 − specificity %{x:.3f}<br>sensitivity %{y:.3f}"
+        "<br>threshold %{customdata:.4g}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[1 - specificity],
+        y=[sensitivity],
+        mode="markers",
+        marker={"color": ABNORMAL, "size": 11, "line": {"color": "#0b0d10", "width": 2}},
+        name="At the threshold",
+        hovertemplate="at the threshold<extra></extra>",
+        showlegend=False,
+    )
+    _layout(figure, "1 − specificity", "Sensitivity")
+    figure.update_xaxes(range=[-0.02, 1.02])
+    figure.update_yaxes(range=[-0.02, 1.02])
+    return figure
+
+
+def histogram_figure(
+    *, normal: np.ndarray, abnormal: np.ndarray, unlabelled: np.ndarray, threshold: float
+) -> go.Figure:
+    """Scores by label, with the slider's threshold."""
+    everything = np.concatenate([normal, abnormal, unlabelled])
+    edges = np.linspace(0, float(everything.max()) * 1.02, 31)
+    middles, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
+    figure = go.Figure()
+    for name, values, color in (
+        ("Normal", normal, NORMAL),
+        ("Abnormal", abnormal, ABNORMAL),
+        ("No label", unlabelled, OTHER),
+    ):
+        if len(values):
+            counts, _ = np.histogram(values, edges)
+            figure.add_bar(
+                x=middles, y=counts, width=width * 0.92, name=name, marker_color=color,
+                hovertemplate="%{x:.3g}: %{y}<extra>" + name + "</extra>",
+            )  # fmt: skip
+    figure.update_layout(barmode="stack")
+    figure.add_vline(x=threshold, line={"color": CUT, "width": 1.5, "dash": "dash"})
+    _layout(figure, "A_inter", "Cases")
+    figure.update_yaxes(dtick=None, rangemode="tozero")
+    return figure

@@ -1,0 +1,72 @@
+"""The look around every screen: spacing, type scale and small repeated pieces."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+import streamlit as st
+
+_STYLE = """
+<style>
+[data-testid="stMainBlockContainer"] { padding: 3.6rem 1.2rem 1rem; max-width: none; }
+[data-testid="stHeader"] { background: #0b0d10; border-bottom: 1px solid #1b2027; height: 3rem; }
+[data-testid="stHeader"] a { font-size: 0.95rem; }
+[data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stElementContainer"]:has(style) { display: none; }
+h1, h2, h3 { letter-spacing: 0; }
+h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+.ddad-muted { color: #9aa5b1; }
+.ddad-facts { color: #9aa5b1; font-size: 0.92rem; }
+.ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }
+.ddad-warning { color: #f0b27a; border-left: 2px solid #c9803f; padding: 0.1rem 0 0.1rem 0.6rem;
+  margin: 0.35rem 0; font-size: 0.92rem; }
+.ddad-score { display: flex; align-items: baseline; gap: 0.9rem; margin-top: 0.2rem; }
+.ddad-score b { font-size: 2rem; font-weight: 600; color: #eef2f6;
+  font-variant-numeric: tabular-nums; line-height: 1.1; }
+.ddad-flag { color: #f0b27a; font-weight: 600; }
+.ddad-clear { color: #86c99a; font-weight: 600; }
+.ddad-strip { position: relative; height: 30px; margin: 0.6rem 0 0.2rem; }
+.ddad-strip .axis { position: absolute; left: 0; right: 0; top: 14px; height: 1px;
+  background: #39424d; }
+.ddad-strip .normal { position: absolute; top: 9px; width: 1px; height: 11px;
+  background: #8b97a3; opacity: .65; }
+.ddad-strip .cut { position: absolute; top: 1px; width: 0; height: 27px;
+  border-left: 1px dashed #f0b27a; }
+.ddad-strip .here { position: absolute; top: 7px; width: 15px; height: 15px; margin-left: -7px;
+  border-radius: 50%; background: #4fb3bf; border: 2px solid #0b0d10; box-sizing: border-box; }
+.ddad-legend { display: flex; gap: 1rem; color: #9aa5b1; font-size: 0.85rem; flex-wrap: wrap; }
+.ddad-figure { font-variant-numeric: tabular-nums; }
+.ddad-figure small { color: #9aa5b1; display: block; font-size: 0.85rem; }
+.ddad-figure b { font-size: 1.35rem; font-weight: 600; color: #eef2f6; }
+</style>
+"""
+
+
+def apply_style() -> None:
+    """Put the app's style on the page."""
+    st.html(_STYLE)
+
+
+def facts_line(title: str, facts: str) -> None:
+    """A case's name with its facts below."""
+    st.html(
+        f'<div class="ddad-title">{html.escape(title)}</div>'
+        f'<div class="ddad-facts">{html.escape(facts)}</div>'
+    )
+
+
+def warnings(sentences: Iterable[str]) -> None:
+    """Sentences that a reader must see."""
+    body = "".join(f'<div class="ddad-warning">{html.escape(s)}</div>' for s in sentences)
+    if body:
+        st.html(body)
+
+
+def figure(label: str, value: str, note: str = "") -> None:
+    """A number with its name above and its interval below."""
+    st.html(
+        f'<div class="ddad-figure"><small>{html.escape(label)}</small>'
+        f"<b>{html.escape(value)}</b><small>{html.escape(note)}&nbsp;</small></div>"
+    )

@@ -1,0 +1,293 @@
+"""Review: one case, its evidence, and the read."""
+
+from __future__ import annotations
+
+import html
+import time
+
+import streamlit as st
+
+from app.services.reading import FINDINGS, CaseView, ReadDraft
+from app.store.records import Box
+from app.ui import chrome
+from app.ui.context import Context
+from app.ui.session import Draft, OpenCase, Session, session
+from app.ui.viewer import MapLayer, ViewerBox, ViewerData, ViewerState, viewer
+from ddad_core.overlay import color_table
+
+VERDICT_KEYS = {"normal": "N", "abnormal": "A", "uncertain": "U", "unreadable": "X"}
+CONFIDENCES = (1, 2, 3, 4, 5)
+STRIP_MARGIN = 1.05
+
+
+def show(context: Context) -> None:
+    """Draw the screen."""
+    state = session()
+    if notice := state.take_notice():
+        st.toast(notice)
+    if state.image_id is None:
+        st.info("No case is open. Choose one on the worklist.")
+        if st.button("Go to the worklist", type="primary"):
+            context.open_screen("worklist")
+        return
+    case = _gather(context, state, state.image_id)
+    left, right = st.columns([7, 3], gap="medium")
+    with left:
+        shown = viewer(_viewer_data(case.view))
+    with right:
+        _head(context, state, case.view)
+        _evidence(context, state, case.view)
+        _read(context, state, case, shown)
+
+
+def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
+    """The open case; fetched again only when the case or the model changes."""
+    model = state.models.get(image_id)
+    if state.case is None or state.case.view.image.id != image_id:
+        state.case = OpenCase(context.services.reading.open_case(context.reader, image_id, model))
+    elif model and state.case.view.model.name != model:
+        view = context.services.reading.open_case(context.reader, image_id, model)
+        state.case = OpenCase(view, state.case.opened_at)
+    return state.case
+
+
+def _viewer_data(view: CaseView) -> ViewerData:
+    image = view.image
+    spacing = None
+    if image.spacing_row_mm and image.spacing_col_mm:
+        spacing = (image.spacing_row_mm, image.spacing_col_mm)
+    boxes = view.read.boxes if view.read else ()
+    return ViewerData(
+        image_id=image.id,
+        width=image.width,
+        height=image.height,
+        pixels=view.pixels,
+        slope=image.slope,
+        intercept=image.intercept,
+        window=(view.window.center, view.window.width),
+        presets=tuple((w.name, w.center, w.width) for w in view.presets),
+        spacing_mm=spacing,
+        maps=tuple(
+            MapLayer(m.name, m.title, m.unit, m.values, m.size, m.threshold, m.maximum)
+            for m in view.maps
+        ),
+        initial_map="inter",
+        ai_visible=True,
+        boxes=tuple(ViewerBox(b.x, b.y, b.width, b.height, b.label) for b in boxes),
+        colors=color_table().tobytes(),
+        description=f"Chest radiograph {image.label}, {view.facts}",
+    )
+
+
+def _head(context: Context, state: Session, view: CaseView) -> None:
+    columns = st.columns([6, 1, 1], vertical_alignment="center")
+    with columns[0]:
+        position = ""
+        if view.image.id in state.order:
+            position = f"{state.order.index(view.image.id) + 1} of {len(state.order)} · "
+        chrome.facts_line(view.image.label, f"{position}{view.facts}")
+    for column, step, icon, key, word in (
+        (columns[1], -1, ":material/chevron_left:", "P", "Previous case (P)"),
+        (columns[2], 1, ":material/chevron_right:", "E", "Next case (E)"),
+    ):
+        neighbour = state.neighbour(step)
+        with column:
+            pressed = st.button(
+                "",
+                icon=icon,
+                key=f"step-{key}",
+                help=word,
+                disabled=neighbour is None,
+                width="stretch",
+            )
+        if pressed and neighbour is not None:
+            state.open(neighbour)
+            st.rerun()
+
+
+def _evidence(context: Context, state: Session, view: CaseView) -> None:
+    chrome.warnings(view.warnings)
+    flag = (
+        '<span class="ddad-flag">Flagged</span>'
+        if view.flagged
+        else '<span class="ddad-clear">Not flagged</span>'
+    )
+    n = len(view.normals)
+    st.html(
+        f'<div class="ddad-score"><b>{view.score.percentile:.0f} %</b><span>of {n} calibration '
+        f"normals score lower<br>{flag} · A_inter {view.score.score:.3g}, p = "
+        f"{view.score.p_value:.2g}</span></div>{_strip(view)}"
+    )
+    models = {model.name: model for model in context.services.models.summaries()}
+    chosen = st.selectbox(
+        "Model",
+        list(models),
+        index=list(models).index(view.model.name),
+        format_func=lambda name: (
+            models[name].title
+            + (" (suggested by age)" if name == view.suggested_model and _age_known(view) else "")
+        ),
+        key=f"model-{view.image.id}",
+    )
+    if chosen != view.model.name:
+        state.models[view.image.id] = chosen
+        st.rerun()
+    st.caption(
+        f"Made for {view.model.population}. {view.model.figures}. Operating point: A_inter ≥ "
+        f"{view.operating_point.threshold:.3g}"
+        + (
+            f", version {view.operating_point.version}."
+            if view.operating_point.version
+            else ", the model's own."
+        ),
+        help=view.model.statement or None,
+    )
+
+
+def _age_known(view: CaseView) -> bool:
+    return view.image.age_years is not None
+
+
+def _strip(view: CaseView) -> str:
+    """Where this score lies among the calibration normals."""
+    top = max(*view.normals, view.score.score, view.operating_point.threshold) * STRIP_MARGIN
+
+    def at(value: float) -> str:
+        return f"left:{100 * value / top:.2f}%"
+
+    ticks = "".join(f'<span class="normal" style="{at(v)}"></span>' for v in view.normals)
+    return (
+        f'<div class="ddad-strip" role="img" aria-label="A_inter {view.score.score:.3g} among '
+        f'calibration normals"><span class="axis"></span>{ticks}'
+        f'<span class="cut" style="{at(view.operating_point.threshold)}"></span>'
+        f'<span class="here" style="{at(view.score.score)}"></span></div>'
+        '<div class="ddad-legend"><span>| normals</span><span>┆ operating point</span>'
+        "<span>● this case</span></div>"
+    )
+
+
+def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) -> None:
+    view = case.view
+    image_id = view.image.id
+    draft = state.drafts.setdefault(image_id, _saved_draft(view))
+    st.subheader("Your read")
+    _verdicts(draft, image_id)
+    draft.confidence = st.segmented_control(
+        "Confidence, 1 a guess to 5 certain",
+        CONFIDENCES,
+        default=draft.confidence,
+        key=f"confidence-{image_id}",
+    )
+    draft.findings = st.multiselect(
+        "Findings",
+        FINDINGS,
+        default=draft.findings,
+        placeholder="Choose findings",
+        key=f"findings-{image_id}",
+    )
+    draft.comment = st.text_area(
+        "Comment", value=draft.comment, height=68, max_chars=4000, key=f"comment-{image_id}"
+    )
+    count = len(shown.boxes)
+    st.caption(
+        f"{count} {'box' if count == 1 else 'boxes'} drawn. "
+        + ("Draw with the Box tool (B) on the image." if not count else "Saved with the read.")
+    )
+    _save_buttons(context, state, case, shown)
+    _history(view)
+    if view.image.attribution:
+        st.caption(f"Image: {view.image.attribution}")
+
+
+def _saved_draft(view: CaseView) -> Draft:
+    if view.read is None:
+        return Draft()
+    read = view.read
+    return Draft(read.verdict, read.confidence, list(read.findings), read.comment)
+
+
+def _verdicts(draft: Draft, image_id: int) -> None:
+    columns = st.columns(2)
+    for i, (verdict, key) in enumerate(VERDICT_KEYS.items()):
+        with columns[i % 2]:
+            pressed = st.button(
+                verdict.capitalize(),
+                type="primary" if draft.verdict == verdict else "secondary",
+                shortcut=key,
+                key=f"verdict-{verdict}-{image_id}",
+                width="stretch",
+            )
+        if pressed and draft.verdict != verdict:
+            draft.verdict = verdict
+            st.rerun()
+
+
+def _save_buttons(context: Context, state: Session, case: OpenCase, shown: ViewerState) -> None:
+    draft = state.drafts[case.view.image.id]
+    following = state.neighbour(1)
+    columns = st.columns([2, 1])
+    with columns[0]:
+        onward = st.button(
+            "Save and next" if following is not None else "Save and finish",
+            type="primary",
+            disabled=draft.verdict is None,
+            shortcut="Ctrl+Enter",
+            width="stretch",
+            help="Choose a verdict first" if draft.verdict is None else None,
+        )
+    with columns[1]:
+        stay = st.button("Save", disabled=draft.verdict is None, width="stretch")
+    if not (onward or stay):
+        return
+    view = case.view
+    saved = context.services.reading.save(
+        context.reader,
+        view.image.id,
+        view.model.name,
+        _submission(draft, shown, seconds=time.monotonic() - case.opened_at),
+    )
+    del state.drafts[view.image.id]
+    state.case = None
+    revision = f", revision {saved.revision}" if saved.revision > 1 else ""
+    state.notice = f"{view.image.label}: {saved.verdict} saved{revision}."
+    if onward and following is not None:
+        state.open(following)
+    elif onward:
+        context.open_screen("worklist")
+    st.rerun()
+
+
+def _submission(draft: Draft, shown: ViewerState, *, seconds: float) -> ReadDraft:
+    return ReadDraft(
+        verdict=draft.verdict or "",
+        confidence=draft.confidence,
+        findings=tuple(draft.findings),
+        comment=draft.comment,
+        boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in shown.boxes),
+        map_name=shown.map_name,
+        pixel_threshold=shown.pixel_threshold,
+        opacity=shown.opacity,
+        ai_visible=shown.ai_visible,
+        seconds=round(seconds, 2),
+    )
+
+
+def _history(view: CaseView) -> None:
+    if not view.history:
+        return
+    latest = view.history[-1]
+    st.caption(
+        f"Saved as {latest.verdict} on {latest.saved_at:%Y-%m-%d %H:%M} UTC, revision "
+        f"{latest.revision}. Saving again adds a revision and keeps this one."
+    )
+    if len(view.history) > 1:
+        with st.expander(f"{len(view.history)} revisions"):
+            st.html(
+                "".join(
+                    f'<div class="ddad-facts">{r.revision}. {r.saved_at:%Y-%m-%d %H:%M} UTC: '
+                    f"{html.escape(r.verdict)}, {len(r.boxes)} boxes"
+                    + (f", {html.escape(r.comment)}" if r.comment else "")
+                    + "</div>"
+                    for r in view.history
+                )
+            )

@@ -1,0 +1,181 @@
+"""Thresholds: what a cut-off would do on stored evidence, and changing it on record."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.services.tuning import SOURCE_TITLES, Source, ThresholdEffect, TuningEvidence
+from app.ui.charts import histogram_figure, roc_figure
+from app.ui.chrome import figure, warnings
+from app.ui.context import Context
+from app.ui.session import session
+from ddad_core.evaluation.metrics import Estimate
+
+SLIDER_STEPS = 400
+CHART_CONFIG = {"displayModeBar": False}
+
+
+def show(context: Context) -> None:
+    """Draw the screen."""
+    if notice := session().take_notice():
+        st.toast(notice)
+    models = {model.name: model for model in context.services.models.summaries()}
+    default = context.services.models.choose(None).name
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        name = st.selectbox(
+            "Model",
+            list(models),
+            index=list(models).index(default),
+            format_func=lambda n: models[n].title,
+            key="thresholds-model",
+        )
+    with right:
+        titles: dict[str, Source] = {SOURCE_TITLES[s]: s for s in ("reads", "reference")}
+        title = st.segmented_control(
+            "Measured against", list(titles), default=next(iter(titles)), required=True
+        )
+    evidence = context.services.tuning.evidence(name, titles[title])
+    point = evidence.in_force
+    origin = (
+        f"version {point.version}, set by {point.set_by} on {point.set_at:%Y-%m-%d %H:%M} UTC: "
+        f"{point.reason}"
+        if point.set_at
+        else f"the model's own: {point.policy.lower()}"
+    )
+    st.caption(
+        f"{models[name].population.capitalize()}. In force: A_inter ≥ {point.threshold:.4g}, {origin}."
+    )
+    if not len(evidence.scores) and not len(evidence.unlabelled):
+        st.info("This model has scored no case yet. Open one with it on the Review screen.")
+        return
+    threshold = _slider(evidence)
+    effect = context.services.tuning.effect(evidence, threshold)
+    _figures(evidence, effect)
+    _charts(evidence, effect, threshold)
+    _save(context, evidence, threshold)
+    _history(evidence)
+
+
+def _slider(evidence: TuningEvidence) -> float:
+    low, high = evidence.span
+    low, high = min(low, evidence.in_force.threshold) * 0.98, high * 1.02
+    return st.slider(
+        "A case is flagged when A_inter is at least",
+        min_value=low,
+        max_value=high,
+        value=min(max(evidence.in_force.threshold, low), high),
+        step=(high - low) / SLIDER_STEPS,
+        format="%.4f",
+        # A new version in force starts the slider there.
+        key=f"threshold-{evidence.model}-{evidence.in_force.version}",
+    )
+
+
+def _figures(evidence: TuningEvidence, effect: ThresholdEffect) -> None:
+    counts = effect.counts
+    normals = counts.false_positive + counts.true_negative
+    abnormals = counts.true_positive + counts.false_negative
+    columns = st.columns(5)
+    with columns[0]:
+        _estimate("Sensitivity", counts.sensitivity, f"{counts.true_positive} of {abnormals}")
+    with columns[1]:
+        _estimate("Specificity", counts.specificity, f"{counts.true_negative} of {normals}")
+    with columns[2]:
+        share = f"{effect.flagged / effect.scored:.0%} of all scored cases"
+        figure("Flagged", f"{effect.flagged} of {effect.scored}", share)
+    with columns[3]:
+        figure(
+            "Calibration normals flagged",
+            f"{effect.normal_rate:.0%}",
+            f"of {len(evidence.normals)}",
+        )
+    with columns[4]:
+        if evidence.auc:
+            auc = evidence.auc
+            note = f"95 % CI {auc.low:.3f} to {auc.high:.3f}"
+            figure("AUC", f"{auc.value:.3f}", f"{note}, n = {normals} + {abnormals}")
+        else:
+            figure("AUC", "–", "needs both labels")
+    if evidence.roc is None:
+        source = SOURCE_TITLES[evidence.source].lower()
+        warnings(
+            [
+                f"Among {source} there are {normals} normal and {abnormals} abnormal cases; "
+                "sensitivity, specificity and AUC need both."
+            ]
+        )
+    elif min(normals, abnormals) < 20:
+        warnings(["Few cases: read the intervals, not the figures alone."])
+    if evidence.left_out:
+        st.caption(
+            f"{evidence.left_out} read cases have no usable label "
+            "(uncertain, unreadable, or readers disagree evenly)."
+        )
+
+
+def _estimate(label: str, estimate: Estimate | None, count: str) -> None:
+    if estimate is None:
+        figure(label, "–", count)
+    else:
+        interval = f"{estimate.low:.2f} to {estimate.high:.2f}"
+        figure(label, f"{estimate.value:.2f}", f"95 % CI {interval}, {count}")
+
+
+def _charts(evidence: TuningEvidence, effect: ThresholdEffect, threshold: float) -> None:
+    left, right = st.columns([3, 2])
+    with left:
+        st.plotly_chart(
+            histogram_figure(
+                normal=evidence.scores[evidence.labels == 0],
+                abnormal=evidence.scores[evidence.labels == 1],
+                unlabelled=evidence.unlabelled,
+                threshold=threshold,
+            ),
+            config=CHART_CONFIG,
+            key="histogram",
+        )
+    with right:
+        counts = effect.counts
+        if evidence.roc and counts.sensitivity and counts.specificity:
+            chart = roc_figure(
+                evidence.roc,
+                sensitivity=counts.sensitivity.value,
+                specificity=counts.specificity.value,
+            )
+            st.plotly_chart(chart, config=CHART_CONFIG, key="roc")
+
+
+def _save(context: Context, evidence: TuningEvidence, threshold: float) -> None:
+    with st.form("operating-point", border=True):
+        columns = st.columns([5, 1.6], vertical_alignment="bottom")
+        with columns[0]:
+            reason = st.text_input(
+                f"Reason for putting {threshold:.4g} in force for {evidence.model}",
+                placeholder="Why it changes, in a sentence",
+                max_chars=500,
+            )
+        with columns[1]:
+            submitted = st.form_submit_button("Put in force", type="primary", width="stretch")
+    if submitted:
+        saved = context.services.tuning.save(context.reader, evidence.model, threshold, reason)
+        session().notice = (
+            f"Version {saved.version} is in force for {saved.model_name}: "
+            f"A_inter ≥ {saved.threshold:.4g}."
+        )
+        st.rerun()
+
+
+def _history(evidence: TuningEvidence) -> None:
+    if not evidence.history:
+        return
+    st.subheader("Versions")
+    table = pd.DataFrame(
+        [
+            (p.version, p.threshold, p.set_by, f"{p.set_at:%Y-%m-%d %H:%M} UTC", p.reason)
+            for p in evidence.history
+        ],
+        columns=["Version", "Threshold", "Set by", "When", "Reason"],
+    )
+    st.dataframe(table, hide_index=True)

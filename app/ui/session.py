@@ -1,0 +1,101 @@
+"""The only toucher of ``st.session_state``: typed access to what one browser session holds.
+
+Losing it loses nothing that was submitted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from app.services.intake import IntakeOutcome
+from app.services.people import Reader
+from app.services.reading import CaseView
+
+
+@dataclass
+class Draft:
+    """A read that is not saved yet."""
+
+    verdict: str | None = None
+    confidence: int | None = None
+    findings: list[str] = field(default_factory=list)
+    comment: str = ""
+
+
+@dataclass
+class OpenCase:
+    """The case on the screen.
+
+    Attributes:
+        view: As gathered from the services.
+        opened_at: Seconds, monotonic.
+    """
+
+    view: CaseView
+    opened_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Session:
+    """Everything one browser session holds.
+
+    Attributes:
+        reader: Who is reading; None until they have said.
+        order: Cases in the worklist's order, for "next" and "previous".
+        image_id: The case to review.
+        models: The model chosen by hand, by case.
+        case: The case on the screen; gathered once, not at every click.
+        drafts: Unsaved reads by case.
+        outcomes: What became of this session's uploads, newest last.
+        uploads: Counts emptied uploaders, so that each gets a key of its own.
+        shown: How many rows the worklist shows.
+        notice: A sentence to show once on the next page run.
+    """
+
+    reader: Reader | None = None
+    order: tuple[int, ...] = ()
+    image_id: int | None = None
+    models: dict[int, str] = field(default_factory=dict)
+    case: OpenCase | None = None
+    drafts: dict[int, Draft] = field(default_factory=dict)
+    outcomes: list[IntakeOutcome] = field(default_factory=list)
+    uploads: int = 0
+    shown: int = 0
+    notice: str = ""
+
+    def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
+        """Choose the case to review."""
+        self.image_id = image_id
+        self.case = None
+        if order is not None:
+            self.order = order
+
+    def neighbour(self, step: int) -> int | None:
+        """The case ``step`` places on in the worklist's order, or None at its end."""
+        if self.image_id not in self.order:
+            return None
+        at = self.order.index(self.image_id) + step
+        return self.order[at] if 0 <= at < len(self.order) else None
+
+    def take_notice(self) -> str:
+        """The sentence to show, once."""
+        notice, self.notice = self.notice, ""
+        return notice
+
+
+def session() -> Session:
+    """The session of this browser tab."""
+    if "ddad" not in st.session_state:
+        st.session_state["ddad"] = Session()
+    found = st.session_state["ddad"]
+    assert isinstance(found, Session)
+    return found
+
+
+def widget_value(key: str) -> Any:
+    """What a widget with this key holds now."""
+    return st.session_state.get(key)
