@@ -18,7 +18,7 @@ OPACITY = 0.45
 
 def color_table() -> np.ndarray:
     """Perceptually uniform colours (plasma), uint8 (256, 3), RGB, low to high."""
-    ramp = np.arange(256, dtype=np.uint8)
+    ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
     return cv2.applyColorMap(ramp, cv2.COLORMAP_PLASMA)[:, 0, ::-1].copy()
 
 

@@ -9,13 +9,14 @@ import streamlit as st
 
 _STYLE = """
 <style>
-[data-testid="stMainBlockContainer"] { padding: 3.6rem 1.2rem 1rem; max-width: none; }
+[data-testid="stMainBlockContainer"] { padding: 4.1rem 1.2rem 0.5rem; max-width: none; }
 [data-testid="stHeader"] { background: #0b0d10; border-bottom: 1px solid #1b2027; height: 3rem; }
 [data-testid="stHeader"] a { font-size: 0.95rem; }
-[data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stElementContainer"]:has(style) { display: none; }
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+h3 { font-size: 1.02rem !important; font-weight: 600 !important; padding: 0.1rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 .ddad-muted { color: #9aa5b1; }
 .ddad-facts { color: #9aa5b1; font-size: 0.92rem; }

@@ -45,7 +45,8 @@ def show(context: Context) -> None:
         else f"the model's own: {point.policy.lower()}"
     )
     st.caption(
-        f"{models[name].population.capitalize()}. In force: A_inter ≥ {point.threshold:.4g}, {origin}."
+        f"{models[name].population.capitalize()}. "
+        f"In force: A_inter ≥ {point.threshold:.4g}, {origin}."
     )
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")
