@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from app.ui.error_text import errors_shown
 from app.ui.screens import export, review, thresholds, upload, worklist
 from app.ui.session import session
 
+ICON = Path(__file__).parent / "ui" / "icon.png"
 SCREENS = {
     "worklist": ("Worklist", worklist.show),
     "review": ("Review", review.show),
@@ -60,7 +62,7 @@ def _run_screen(name: str, context: Context) -> None:
 
 def main() -> None:
     """Run one page."""
-    st.set_page_config("DDAD Review", page_icon=":material/radiology:", layout="wide")
+    st.set_page_config("DDAD Review", page_icon=str(ICON), layout="wide")
     apply_style()
     with errors_shown():
         ensure_guarded(st.get_option("server.address"))

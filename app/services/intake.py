@@ -130,7 +130,7 @@ class IntakeService:
         new = NewImage(
             sha256=radiograph.sha256,
             origin=provenance.origin,
-            label=provenance.label or f"CXR-{radiograph.sha256[:6].upper()}",
+            label=provenance.label or f"CXR-{radiograph.sha256[:8].upper()}",
             format=facts.format,
             bits=facts.bits,
             width=radiograph.width,

@@ -80,7 +80,8 @@ class CaseView:
         operating_point: In force now.
         flagged: Whether the score reaches it.
         model: The model that judged.
-        suggested_model: The model for this patient's age.
+        suggested_model: The model for this patient's age, else the default.
+        suggested_for_age: Whether the suggested model's population includes the known age.
         normals: Scores of the model's calibration normals, ascending.
         warnings: Sentences a reader must see.
         read: This reader's latest read, or None.
@@ -98,6 +99,7 @@ class CaseView:
     flagged: bool
     model: ModelSummary
     suggested_model: str
+    suggested_for_age: bool
     normals: tuple[float, ...]
     warnings: tuple[str, ...]
     read: ReadRecord | None
@@ -189,6 +191,8 @@ class ReadingService:
             flagged=point.flags(evidence.score.score),
             model=next(m for m in self._models.summaries() if m.name == card.name),
             suggested_model=suggested.name,
+            suggested_for_age=image.age_years is not None
+            and suggested.population.includes(image.age_years),
             normals=tuple(float(v) for v in card.reference.of_score(card.primary)),
             warnings=(*image.warnings, *evidence.score.warnings),
             read=history[-1] if history else None,

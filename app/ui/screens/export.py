@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.services.exporting import Export
+from app.ui.chrome import section
 from app.ui.context import Context
 
 TABLES = {
@@ -17,7 +18,7 @@ TABLES = {
 
 def show(context: Context) -> None:
     """Draw the screen."""
-    st.header("Export")
+    section("Export")
     st.html(
         '<div class="ddad-facts">No name, id or date of a patient is stored, so none is exported; '
         "cases are named by the SHA-256 of the original file. CSV cells that a spreadsheet could "

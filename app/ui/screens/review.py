@@ -114,7 +114,7 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
     )
     n = len(view.normals)
     st.html(
-        f'<div class="ddad-score"><b>{view.score.percentile:.0f} %</b><span>of {n} calibration '
+        f'<div class="ddad-score"><b>{view.score.percentile:.0f}%</b><span>of {n} calibration '
         f"normals score lower<br>{flag} · A_inter {view.score.score:.3g}, p = "
         f"{view.score.p_value:.2g}</span></div>{_strip(view)}"
     )
@@ -125,7 +125,7 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
         index=list(models).index(view.model.name),
         format_func=lambda name: (
             models[name].title
-            + (" (suggested by age)" if name == view.suggested_model and _age_known(view) else "")
+            + (" (by age)" if name == view.suggested_model and view.suggested_for_age else "")
         ),
         key=f"model-{view.image.id}",
     )
@@ -142,10 +142,6 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
         ),
         help=view.model.statement or None,
     )
-
-
-def _age_known(view: CaseView) -> bool:
-    return view.image.age_years is not None
 
 
 def _strip(view: CaseView) -> str:
@@ -170,7 +166,7 @@ def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) 
     view = case.view
     image_id = view.image.id
     draft = state.drafts.setdefault(image_id, _saved_draft(view))
-    st.subheader("Your read")
+    chrome.section("Your read")
     _verdicts(draft, image_id)
     draft.confidence = st.segmented_control(
         "Confidence, 1 a guess to 5 certain",

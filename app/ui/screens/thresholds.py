@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.services.tuning import SOURCE_TITLES, Source, ThresholdEffect, TuningEvidence
 from app.ui.charts import histogram_figure, roc_figure
-from app.ui.chrome import figure, warnings
+from app.ui.chrome import figure, section, warnings
 from app.ui.context import Context
 from app.ui.session import session
 from ddad_core.evaluation.metrics import Estimate
@@ -45,8 +45,7 @@ def show(context: Context) -> None:
         else f"the model's own: {point.policy.lower()}"
     )
     st.caption(
-        f"{models[name].population.capitalize()}. "
-        f"In force: A_inter ≥ {point.threshold:.4g}, {origin}."
+        f"Made for {models[name].population}. In force: A_inter ≥ {point.threshold:.4g}, {origin}."
     )
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")
@@ -125,7 +124,8 @@ def _estimate(label: str, estimate: Estimate | None, count: str) -> None:
 
 
 def _charts(evidence: TuningEvidence, effect: ThresholdEffect, threshold: float) -> None:
-    left, right = st.columns([3, 2])
+    measured = evidence.roc and effect.counts.sensitivity and effect.counts.specificity
+    left, right = st.columns([3, 2]) if measured else (st.container(), st.container())
     with left:
         st.plotly_chart(
             histogram_figure(
@@ -171,7 +171,7 @@ def _save(context: Context, evidence: TuningEvidence, threshold: float) -> None:
 def _history(evidence: TuningEvidence) -> None:
     if not evidence.history:
         return
-    st.subheader("Versions")
+    section("Versions")
     table = pd.DataFrame(
         [
             (p.version, p.threshold, p.set_by, f"{p.set_at:%Y-%m-%d %H:%M} UTC", p.reason)

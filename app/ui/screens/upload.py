@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app.services.intake import IntakeOutcome
+from app.ui.chrome import section
 from app.ui.context import Context
 from app.ui.session import Session, session
 
@@ -20,7 +21,7 @@ OUTCOME_TITLES = {
 def show(context: Context) -> None:
     """Draw the screen."""
     state = session()
-    st.header("Upload radiographs")
+    section("Upload radiographs")
     st.html(
         '<div class="ddad-facts">DICOM (CR, DX), PNG or JPEG, told by content, not by name. '
         "Pixels and a few facts (view, age, sex, spacing) are kept; names, ids, dates and file "
@@ -48,7 +49,7 @@ def show(context: Context) -> None:
 def _outcomes(context: Context, state: Session) -> None:
     outcomes = state.outcomes
     counts = {title: sum(o.status == s for o in outcomes) for s, title in OUTCOME_TITLES.items()}
-    st.subheader("Outcome of each file")
+    section("Outcome of each file")
     st.html(
         '<div class="ddad-facts">'
         + " · ".join(f"{n} {title.lower()}" for title, n in counts.items() if n)
