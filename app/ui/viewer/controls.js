@@ -59,7 +59,7 @@ const controls = {
     pressed("tool-box", this.tool === "box");
     pressed("invert", this.invert);
     pressed("ai", !this.aiVisible);
-    this.part("delete").hidden = this.selected < 0;
+    this.part("delete").setAttribute("aria-hidden", String(this.selected < 0)); // keeps its place
     this.canvas.style.cursor = this.tool === "box" ? "crosshair" : "default";
     for (const button of this.part("maps").children) {
       button.setAttribute("aria-checked", String(button.dataset.map === map.name));

@@ -70,7 +70,8 @@ function dragBox(viewer, held, start) {
   let moved = false;
   return {
     move: (p) => {
-      moved = true;
+      moved = moved || Math.hypot(p.px - start.px, p.py - start.py) > 1;
+      if (!moved) return;
       if (held.fixed) {
         const corner = {
           x: (held.fixed.x - view.x) / view.scale,
@@ -101,12 +102,15 @@ function listenToPointer(viewer) {
     if (drag) drag.move(point);
     viewer.showPointer(point);
   });
-  const end = () => {
+  const end = (event) => {
+    if (drag) drag.move(imagePoint(viewer, event));
     if (drag && drag.end) drag.end();
     drag = null;
   };
   on("pointerup", end);
-  on("pointercancel", end);
+  on("pointercancel", () => {
+    drag = null;
+  });
   on("pointerleave", () => viewer.showPointer(null));
   on("contextmenu", (event) => event.preventDefault());
   on("dblclick", () => viewer.fit());
