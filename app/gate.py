@@ -183,7 +183,8 @@ class AccessGate:
         request = Request(scope, receive)
         response = await self._own_answer(request)
         if response is None:
-            await self._app(scope, receive, send)
+            limit = self._policy.max_body_bytes
+            await self._app(scope, _limited(receive, limit), send)
         else:
             await response(scope, receive, send)
 
@@ -282,6 +283,19 @@ def _same_origin(headers: Headers) -> bool:
 
 def _is_https(request: Request) -> bool:
     return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Hang up on a body that grows past the limit without having said its length."""
+    taken = 0
+
+    async def receiving() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        return message if taken <= limit else {"type": "http.disconnect"}
+
+    return receiving
 
 
 def _with_security_headers(send: Send) -> Send:

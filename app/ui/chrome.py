@@ -16,9 +16,9 @@ _STYLE = """
 [data-testid="stElementContainer"]:has(style) { display: none; }
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
-h3 { font-size: 1.02rem !important; font-weight: 600 !important; padding: 0.1rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
-.ddad-section { font-size: 1.08rem; font-weight: 600; color: #eef2f6; margin: 0.3rem 0 0; padding: 0; }
+.ddad-section { font-size: 1.08rem; font-weight: 600; color: #eef2f6; margin: 0.3rem 0 0;
+  padding: 0; }
 .ddad-muted { color: #9aa5b1; }
 .ddad-facts { color: #9aa5b1; font-size: 0.92rem; }
 .ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }

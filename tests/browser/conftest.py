@@ -61,7 +61,7 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         self.stop()
-        raise AssertionError("the server did not answer within 60 s")
+        pytest.fail("the server did not answer within 60 s")
 
     def stop(self) -> None:
         if self.process is not None:
