@@ -14,7 +14,7 @@ from app.gate import ensure_guarded
 from app.services.container import Services
 from app.services.people import Reader
 from app.settings import load_settings
-from app.ui.chrome import apply_style
+from app.ui.chrome import apply_style, welcome
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
 from app.ui.screens import export, review, thresholds, upload, worklist
@@ -39,9 +39,9 @@ def _services() -> Services:
 
 
 def _ask_reader() -> None:
-    _, middle, _ = st.columns([2, 2, 2])
+    _, middle, _ = st.columns([3, 3, 3])
     with middle, st.form("reader", border=False):
-        st.title("DDAD Review")
+        welcome()
         name = st.text_input(
             "Your name, under which your reads are stored", max_chars=80, autocomplete="name"
         )

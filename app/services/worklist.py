@@ -67,6 +67,9 @@ class Worklist:
     flagged: int
 
 
+Rows = list[WorklistRow]
+
+
 class WorklistService:
     """Lists cases for a reader."""
 
@@ -100,7 +103,7 @@ class WorklistService:
         with self._store.reading() as repositories:
             return repositories.images.thumbnails([row.image_id for row in rows])
 
-    def _rows(self, reader: Reader) -> list[WorklistRow]:
+    def _rows(self, reader: Reader) -> Rows:
         with self._store.reading() as repositories:
             images = repositories.images.list_all()
             reads = repositories.reads.latest_for_all()
@@ -169,7 +172,7 @@ def _matches(row: WorklistRow, search: str) -> bool:
     return all(word in text for word in search.casefold().split())
 
 
-def _sorted(rows: list[WorklistRow], sort: Sort) -> list[WorklistRow]:
+def _sorted(rows: Rows, sort: Sort) -> Rows:
     by_label = sorted(rows, key=lambda row: (row.label, row.image_id))
     if sort == "score":
         return sorted(by_label, key=lambda row: (row.percentile, row.score), reverse=True)

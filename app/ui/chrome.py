@@ -17,6 +17,9 @@ _STYLE = """
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+.ddad-welcome { margin: 22vh 0 0.6rem; font-size: 1.6rem !important; color: #eef2f6; }
+[data-testid="stAlertContainer"] { background: #14181d; color: #c9d1d9;
+  border: 1px solid #2c343d; }
 .ddad-section { font-size: 1.08rem; font-weight: 600; color: #eef2f6; margin: 0.3rem 0 0;
   padding: 0; }
 .ddad-muted { color: #9aa5b1; }
@@ -49,6 +52,11 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 def apply_style() -> None:
     """Put the app's style on the page."""
     st.html(_STYLE)
+
+
+def welcome() -> None:
+    """The name of the app on the first page."""
+    st.html('<h1 class="ddad-welcome">DDAD Review</h1>')
 
 
 def section(title: str) -> None:

@@ -37,8 +37,9 @@ def read_raster(data: bytes, format: str) -> Radiograph:  # noqa: A002
     try:
         with Image.open(io.BytesIO(data), formats=[format]) as image:
             check_size(rows=image.height, columns=image.width)
-            if getattr(image, "n_frames", 1) > 1:
-                problem = f"The file holds {image.n_frames} images."
+            frames = int(getattr(image, "n_frames", 1))
+            if frames > 1:
+                problem = f"The file holds {frames} images."
                 raise RefusedImageError(problem, "Send one radiograph a file.")
             image.load()
             grey, bits = _grey(ImageOps.exif_transpose(image))

@@ -55,7 +55,7 @@ def show(context: Context) -> None:
             shortcut="S",
             help="Opens the first unread case of this list",
         )
-    _counts(found)
+    _counts(context, found)
     if start and unread is not None:
         _open(context, unread, order)
     if not found.rows:
@@ -73,8 +73,15 @@ def show(context: Context) -> None:
             st.rerun()
 
 
-def _counts(found: Worklist) -> None:
-    st.html(
+def _counts(context: Context, found: Worklist) -> None:
+    left, right = st.columns([6, 1.4], vertical_alignment="center")
+    with right:
+        if st.button(
+            context.reader.name, type="tertiary", icon=":material/person:", help="Change reader"
+        ):
+            session().reader = None
+            st.rerun()
+    left.html(
         f'<div class="ddad-facts">{len(found.rows)} shown of {found.total} · '
         f"{found.unread} unread · {found.flagged} at or above their model's operating point</div>"
     )
