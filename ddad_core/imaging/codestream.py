@@ -6,6 +6,7 @@ Hence a codestream is asked for its size first, and the size compared with the h
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from ddad_core.errors import RefusedImageError
 _EXPORT_AGAIN = "Export the image again, uncompressed if the PACS offers that."
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""In entropy-coded data 0xFF comes before 0x00 or RST (JPEG) or a byte below 0x80 (JPEG-LS)."""
+"""Entropy-coded data has 0x00 or RST after 0xFF (JPEG), or a byte below 0x80 (JPEG-LS)."""
 
 _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 """ITU-T T.81 table B.1; 0xF7 is SOF55 of JPEG-LS, ITU-T T.87."""
 
 _SOI, _EOI = 0xD8, 0xD9
 _J2K_START = b"\xff\x4f\xff\x51"
+_J2K_MAX_TILES = 65_535
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def jpeg2000_frame_size(data: bytes) -> FrameSize:
     starts = [0] if data.startswith(_J2K_START) else []
     if data.startswith(b"\0\0\0\x0cjP  "):
         starts = [match.start() for match in re.finditer(re.escape(_J2K_START), data)]
-    sizes = {_size_segment(data[start + 6 : start + 43]) for start in starts}
+    sizes = {_size_segment(data[start + 6 : start + 45]) for start in starts}
     if len(sizes) != 1:
         problem = "The compressed image data is not one JPEG 2000 image, though the header says so."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
@@ -135,8 +137,16 @@ def _size_segment(payload: bytes) -> FrameSize:
     if len(payload) < 37:
         problem = "The JPEG 2000 stream is truncated inside its header."
         raise RefusedImageError(problem, "Transfer or export the file again.")
-    x1, y1, x0, y0 = (int.from_bytes(payload[i : i + 4], "big") for i in range(2, 18, 4))
-    components = int.from_bytes(payload[34:36], "big")
+    x1, y1, x0, y0, tile_w, tile_h, tile_x0, tile_y0 = (
+        int.from_bytes(payload[i : i + 4], "big") for i in range(2, 34, 4)
+    )
+    tiles = math.ceil((x1 - tile_x0) / max(tile_w, 1)) * math.ceil((y1 - tile_y0) / max(tile_h, 1))
+    if not (tile_w and tile_h) or tiles > _J2K_MAX_TILES:
+        problem = "The JPEG 2000 stream is cut into more tiles than the format allows."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
     return FrameSize(
-        rows=y1 - y0, columns=x1 - x0, components=components, precision=(payload[36] & 0x7F) + 1
+        rows=y1 - y0,
+        columns=x1 - x0,
+        components=int.from_bytes(payload[34:36], "big"),
+        precision=(payload[36] & 0x7F) + 1,
     )

@@ -1,66 +1,62 @@
-"""DICOM files -> Radiograph. Nothing that identifies a patient leaves this module."""
+"""DICOM files -> Radiograph. Nothing that identifies a patient leaves this package."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import math
 import zlib
-from datetime import datetime
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.multival import MultiValue
-from pydicom.pixels import apply_modality_lut
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.pixels import pixel_array
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
 from ddad_core.errors import RefusedImageError
+from ddad_core.imaging import header
 from ddad_core.imaging.codestream import jpeg2000_frame_size, jpeg_frame_size
 from ddad_core.imaging.limits import MAX_FILE_BYTES
-from ddad_core.imaging.suitability import (
-    body_part_warning,
-    check_not_blank,
-    check_size,
-    modality_warning,
-    view_warning,
-)
-from ddad_core.types import Radiograph, RadiographFacts, Window
+from ddad_core.imaging.suitability import check_not_blank, check_size
+from ddad_core.types import Radiograph
 
-RADIOGRAPHS = ("CR", "DX", "RG")
-CAPTURES = ("SC", "OT")
-MODALITY_WORDS = {
-    "CT": "computed tomography",
-    "MR": "magnetic resonance",
-    "US": "ultrasound",
-    "MG": "mammography",
-    "PT": "positron emission tomography",
-    "NM": "nuclear medicine",
-    "XA": "angiography",
-    "RF": "fluoroscopy",
-    "PX": "a panoramic dental X-ray",
-    "SR": "a structured report",
-    "PR": "a presentation state",
-    "SEG": "a segmentation",
-    "DOC": "a document",
-}
-YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+_NATIVE = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
+_JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
+
+_EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
+_TRANSFER_AGAIN = "Transfer or export the file again."
 
 
 def read_dicom(data: bytes) -> Radiograph:
     """Read a single-frame grey radiograph.
 
-    Pixels go through the Modality LUT or rescale and are inverted where the image is meant to
-    be (MONOCHROME1, or Presentation LUT Shape INVERSE; PS3.3 C.7.6.3.1.2 and C.11.6); no VOI
-    window is applied, but the file's windows are handed on.
+    The pixels go through the Modality LUT or rescale (PS3.3 section C.11.1). MONOCHROME1 is
+    then inverted as x' = low + high - x, where low and high are the ends of what the stored
+    bits can express after that transformation: unlike the image's own extremes they do not
+    depend on its content, and windows are mirrored by the same rule without loss. Padding
+    takes the darkest value of the rest. No VOI window is applied; the file's are handed on.
 
     Args:
         data: The whole file.
+
+    Returns:
+        The radiograph; its facts and warnings name no patient and no date.
 
     Raises:
         RefusedImageError: Another modality, several frames, colour, no or damaged pixels.
@@ -69,234 +65,218 @@ def read_dicom(data: bytes) -> Radiograph:
         return _read(data)
     except RefusedImageError:
         raise
-    except (Exception, RecursionError) as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         # The file is untrusted and the decoders many: whatever they raise means the same to
-        # the reader. Their messages may quote the header, so they are not passed on.
-        problem = "The DICOM file is damaged or its pixel data cannot be decoded."
-        raise RefusedImageError(problem, "Export the image again from the archive.") from error
+        # the reader. Their messages may quote the header, so neither the message nor the chain
+        # of causes is passed on, where a log would keep a patient's name.
+        problem = (
+            "The DICOM file is damaged or its pixel data cannot be decoded "
+            f"({type(error).__name__})."
+        )
+        raise RefusedImageError(problem, _EXPORT_AGAIN) from None
 
 
 def _read(data: bytes) -> Radiograph:
-    _bound_deflated(data)
+    _check_inflated_size(data)
+    tags = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
+    header.check_kind(tags)
+    _check_layout(tags)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-    modality = _text(dataset, "Modality")
-    _check_kind(dataset, modality)
-    _check_pixels_declared(dataset)
-    stored = _stored_values(dataset)
+    syntax = _transfer_syntax(dataset, data)
+    if syntax in _NATIVE:
+        _check_native_length(dataset)
+    else:
+        _check_codestream(dataset, syntax)
+    stored = _stored_values(dataset, syntax)
     pixels, low, high = _modality_values(dataset, stored)
-    background = _padding(dataset, stored)
-    inverted = _is_inverted(dataset)
-    if inverted:
-        pixels = (low + high) - pixels
-    if background is not None and background.any() and not background.all():
-        pixels[background] = pixels[~background].min()
+    mirror = low + high if header.is_inverted(dataset) else None
+    if mirror is not None:
+        pixels = mirror - pixels
+    pixels = _fill_padding(dataset, stored, pixels).astype(np.float32)
     check_not_blank(pixels)
-    facts = _facts(dataset, modality)
     return Radiograph(
-        pixels=pixels.astype(np.float32),
+        pixels=pixels,
         sha256=hashlib.sha256(data).hexdigest(),
-        facts=facts,
-        windows=_windows(dataset, mirror=low + high if inverted else None),
-        warnings=_warnings(facts),
+        facts=header.read_facts(dataset),
+        windows=header.read_windows(
+            dataset, low=float(pixels.min()), high=float(pixels.max()), mirror=mirror
+        ),
+        warnings=header.read_warnings(dataset),
     )
 
 
-def _bound_deflated(data: bytes) -> None:
-    """A deflated dataset grows inside dcmread, before any other check can see it."""
-    if DeflatedExplicitVRLittleEndian.encode() not in data[:1024]:
+def _check_inflated_size(data: bytes) -> None:
+    """Refuse a deflate bomb: the data set grows inside dcmread, before any other check.
+
+    Raises:
+        RefusedImageError: The inflated data set is over ``MAX_FILE_BYTES``.
+    """
+    if DeflatedExplicitVRLittleEndian.encode() not in data:
         return
-    meta = pydicom.filereader.read_file_meta_info(io.BytesIO(data))
+    stream = io.BytesIO(data)
+    read_preamble(stream, force=True)
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group > 2
+    )
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
+        # dcmread might read this header otherwise than it was read here, and inflate.
+        problem = "The header names the deflated transfer syntax, but not where it belongs."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    grown = 0
-    piece = data[start:]
+    piece, size = data[stream.tell() :], 0
     while piece and not inflater.eof:
-        grown += len(inflater.decompress(piece, 2**20))
+        size += len(inflater.decompress(piece, 2**20))
         piece = inflater.unconsumed_tail
-        if grown > MAX_FILE_BYTES:
-            problem = f"The file inflates to more than {MAX_FILE_BYTES // 2**20} MB."
+        if size > MAX_FILE_BYTES:
+            problem = f"The deflated file grows to more than {MAX_FILE_BYTES // 2**20} MB."
             raise RefusedImageError(problem, "Export the image again, not deflated.")
 
 
-def _check_kind(dataset: Dataset, modality: str | None) -> None:
-    if modality not in RADIOGRAPHS + CAPTURES:
-        words = MODALITY_WORDS.get(modality or "", "")
-        named = f"{modality} ({words})" if words else modality or "nothing"
-        problem = f"The header's modality is {named}; expected CR, DX or RG."
-        raise RefusedImageError(problem, "Send a chest radiograph.")
-    if "PixelData" not in dataset:
-        problem = "The DICOM file holds no pixel data."
-        raise RefusedImageError(problem, "Send the image object of the study.")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames != 1:
-        problem = f"The file holds {frames} frames; a radiograph has one."
-        raise RefusedImageError(problem, "Send a single radiograph.")
-    photometric = _text(dataset, "PhotometricInterpretation")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2") or dataset.SamplesPerPixel != 1:
-        problem = f"PhotometricInterpretation is {photometric}; expected MONOCHROME1 or 2."
-        raise RefusedImageError(problem, "Export the original radiograph, not a screenshot.")
-
-
-def _check_pixels_declared(dataset: Dataset) -> None:
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
+def _check_layout(tags: Dataset) -> None:
+    """Refuse a header that describes no picture of a sensible size (PS3.3 section C.7.6.3)."""
+    rows, columns = (int(tags.get(keyword) or 0) for keyword in ("Rows", "Columns"))
     check_size(rows=rows, columns=columns)
-    if dataset.file_meta.get("TransferSyntaxUID") is None or not _is_compressed(dataset):
-        expected = rows * columns * (int(dataset.BitsAllocated) // 8)
-        if len(dataset.PixelData) < expected:
-            problem = f"Pixel data is cut short: {len(dataset.PixelData)} of {expected} bytes."
-            raise RefusedImageError(problem, "Export the image again from the archive.")
+    allocated = int(tags.get("BitsAllocated") or 0)
+    stored = int(tags.get("BitsStored") or 0)
+    if allocated not in (8, 16) or not 2 <= stored <= allocated:
+        problem = (
+            f"Pixels have {stored} bits stored in {allocated} allocated; "
+            "expected 2 to 16 bits in 8 or 16."
+        )
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+
+
+def _transfer_syntax(dataset: Dataset, data: bytes) -> UID:
+    """Name the encoding of the pixels, and make sure that there are pixels.
+
+    Returns:
+        The transfer syntax of the file meta information; without one, what dcmread found.
+
+    Raises:
+        RefusedImageError: No pixel data, or in an encoding that is not read here.
+    """
+    if "PixelData" not in dataset:
+        # The reader drops an element of undefined length whose end is missing.
+        if b"\xe0\x7f\x10\x00" in data:
+            problem = "The pixel data is truncated: its end is missing."
+            raise RefusedImageError(problem, _TRANSFER_AGAIN)
+        problem = "The DICOM file holds no pixel data."
+        raise RefusedImageError(problem, "Send the image itself from the study.")
+    dataset.ensure_file_meta()
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    compressed = dataset["PixelData"].is_undefined_length
+    if not syntax and not compressed:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        syntax = ImplicitVRLittleEndian if implicit else explicit
+        dataset.file_meta.TransferSyntaxUID = syntax
+    if not syntax or (syntax in _NATIVE) == compressed:
+        problem = "The header does not say truly how the pixel data is compressed."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    if syntax not in (*_NATIVE, *_JPEG, *JPEG2000TransferSyntaxes, RLELossless):
+        problem = f"Pixel data in the encoding {syntax.name} is not read here."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    return syntax
+
+
+def _check_native_length(dataset: Dataset) -> None:
+    """Compare the pixel data with the size that the header declares (PS3.5 section 8.1.1)."""
+    row = int(dataset.Columns) * (int(dataset.BitsAllocated) // 8)
+    expected, actual = row * int(dataset.Rows), len(dataset.PixelData)
+    if actual < expected:
+        problem = f"The pixel data is truncated: {actual} of {expected} bytes are there."
+        raise RefusedImageError(problem, _TRANSFER_AGAIN)
+    # A few bytes over are padding; a whole row means that Rows or Columns are wrong, and with
+    # wrong Columns the picture would be sheared.
+    if actual >= expected + row:
+        problem = f"The pixel data has {actual} bytes, but the header describes {expected}."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+
+
+def _check_codestream(dataset: Dataset, syntax: UID) -> None:
+    """Compare a compressed image's own size with the header's before a decoder believes it."""
+    if syntax == RLELossless:  # PS3.5 annex G: has no size of its own; decoded to Rows, Columns
         return
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax == RLELossless:  # carries no size of its own
-        return
-    read_size = jpeg2000_frame_size if syntax in JPEG2000TransferSyntaxes else jpeg_frame_size
-    size = read_size(frame)
+    size = jpeg_frame_size(frame) if syntax in _JPEG else jpeg2000_frame_size(frame)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
     if (size.rows, size.columns) != (rows, columns):
         problem = (
             f"The compressed image is {size.columns} x {size.rows} pixels, "
             f"but the header says {columns} x {rows}."
         )
-        raise RefusedImageError(problem, "Export the image again from the archive.")
-
-
-def _is_compressed(dataset: Dataset) -> bool:
-    return bool(dataset.file_meta.TransferSyntaxUID.is_compressed) and (
-        dataset.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian
-    )
-
-
-def _stored_values(dataset: Dataset) -> np.ndarray:
-    """Stored pixel values, bits outside BitsStored cleared (PS3.5 8.1.1)."""
-    if "file_meta" not in dataset.__dict__ or not dataset.file_meta.get("TransferSyntaxUID"):
-        # Without file meta, PS3.10 readers assume the default transfer syntax.
-        dataset.ensure_file_meta()
-        syntax = dataset.original_encoding
-        dataset.file_meta.TransferSyntaxUID = (
-            pydicom.uid.ImplicitVRLittleEndian if syntax[0] else pydicom.uid.ExplicitVRLittleEndian
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    if size.components != 1 or size.precision > int(dataset.BitsAllocated):
+        problem = (
+            f"The compressed image has {size.components} component(s) of {size.precision} bits; "
+            f"expected one of {int(dataset.BitsStored)}."
         )
-    values = dataset.pixel_array
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+
+
+def _stored_values(dataset: Dataset, syntax: UID) -> np.ndarray:
+    """Decode the stored pixel values.
+
+    Returns:
+        Integers (Rows, Columns), bits outside Bits Stored cleared or sign-extended.
+    """
     bits = int(dataset.BitsStored)
-    shift = int(dataset.get("HighBit", bits - 1)) + 1 - bits
-    spare = bits < int(dataset.BitsAllocated)
-    if not _is_compressed(dataset) and spare and int(dataset.PixelRepresentation) == 0:
-        values = (values >> max(shift, 0)) & ((1 << bits) - 1)
-    return values
+    shift = 0
+    if syntax in _NATIVE:
+        # High Bit has had to be Bits Stored - 1 since 2001 (PS3.5 section 8.1.1); older files
+        # keep their bits at the top, which pydicom does not look at.
+        shift = max(int(dataset.get("HighBit", bits - 1)) + 1 - bits, 0)
+        dataset.BitsStored = min(bits + shift, int(dataset.BitsAllocated))
+    plugin = "" if syntax in _NATIVE else "pydicom" if syntax == RLELossless else "pylibjpeg"
+    values = pixel_array(dataset, decoding_plugin=plugin)  # (Rows, Columns)
+    dataset.BitsStored = bits
+    return values >> shift
 
 
 def _modality_values(dataset: Dataset, stored: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Values after the modality transformation, and the ends of the range they can take."""
-    if dataset.get("ModalityLUTSequence"):
-        values = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
-        return values, float(values.min()), float(values.max())
-    slope = float(dataset.get("RescaleSlope") or 1.0)
-    intercept = float(dataset.get("RescaleIntercept") or 0.0)
-    bits = int(dataset.BitsStored)
-    signed = int(dataset.PixelRepresentation) == 1
-    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    low, high = sorted(end * slope + intercept for end in ends)
-    return stored.astype(np.float64) * slope + intercept, low, high
+    """Apply the Modality LUT or rescale (PS3.3 section C.11.1).
 
+    Args:
+        dataset: The header.
+        stored: Integers (H, W).
 
-def _padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray | None:
-    """Where the image is padding (PS3.3 C.7.5.1.1.2); bool (H, W)."""
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
-        return None
-    limit = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted((int(value), int(value if limit is None else limit)))
-    return (stored >= low) & (stored <= high)
-
-
-def _is_inverted(dataset: Dataset) -> bool:
-    """MONOCHROME1 and INVERSE mean the same thing, so both together invert once."""
-    return (
-        _text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-        or _text(dataset, "PresentationLUTShape") == "INVERSE"
-    )
-
-
-def _windows(dataset: Dataset, *, mirror: float | None) -> tuple[Window, ...]:
-    """The file's windows as clip((v - centre) / width + 0.5), mirrored for inverted images.
-
-    LINEAR windows (PS3.3 C.11.2.1.2.1) become (c - 0.5, w - 1); SIGMOID ones are taken for
-    linear ones.
+    Returns:
+        float64 (H, W), and the ends of the range that the result can have.
     """
-    centers, widths = (_numbers(dataset, k) for k in ("WindowCenter", "WindowWidth"))
-    explanation = dataset.get("WindowCenterWidthExplanation") or []
-    names = [explanation] if isinstance(explanation, str) else list(explanation)
-    exact = _text(dataset, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
-    windows = []
-    for i, (center, width) in enumerate(zip(centers, widths, strict=False)):
-        shown = (center, width) if exact else (center - 0.5, width - 1)
-        if shown[1] <= 0:
-            continue
-        middle = shown[0] if mirror is None else mirror - shown[0]
-        name = "".join(c for c in str(names[i]) if c.isprintable())[:40] if i < len(names) else ""
-        windows.append(Window(middle, shown[1], name))
-    return tuple(windows)
+    if dataset.get("ModalityLUTSequence"):
+        entries, first, depth = header.modality_lut(dataset)
+        index = np.clip(stored.astype(np.int32) - first, 0, len(entries) - 1)
+        return entries[index].astype(np.float64), 0.0, 2.0**depth - 1
+    slope = header.numbers(dataset, "RescaleSlope")[:1] or [1.0]
+    intercept = header.numbers(dataset, "RescaleIntercept")[:1] or [0.0]
+    bits = int(dataset.BitsStored)
+    start = -(2 ** (bits - 1)) if dataset.get("PixelRepresentation") else 0
+    low, high = sorted(end * slope[0] + intercept[0] for end in (start, start + 2**bits - 1))
+    if max(abs(low), abs(high)) > np.finfo(np.float32).max:
+        problem = "Rescale Slope or Intercept in the header is absurdly large."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
+    return stored * slope[0] + intercept[0], low, high
 
 
-def _facts(dataset: Dataset, modality: str | None) -> RadiographFacts:
-    sex = _text(dataset, "PatientSex")
-    return RadiographFacts(
-        format="dicom",
-        modality=modality,
-        view=_text(dataset, "ViewPosition"),
-        body_part=_text(dataset, "BodyPartExamined"),
-        age_years=_age(dataset),
-        sex=sex if sex in ("F", "M", "O") else None,
-        spacing_mm=_spacing(dataset),
-        bits=int(dataset.BitsStored),
-    )
+def _fill_padding(dataset: Dataset, stored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Set padding to the darkest of the image, lest it set the ends of the grey scale.
 
+    Pixel Padding Value and Range Limit are stored values, both included (PS3.3 section
+    C.7.5.1.1.2).
 
-def _warnings(facts: RadiographFacts) -> tuple[str, ...]:
-    found = (
-        modality_warning(facts.modality or ""),
-        view_warning(facts.view),
-        body_part_warning(facts.body_part),
-    )
-    return tuple(sentence for sentence in found if sentence)
+    Args:
+        dataset: The header.
+        stored: Integers (H, W).
+        pixels: float64 (H, W), in MONOCHROME2 sense.
 
-
-def _age(dataset: Dataset) -> float | None:
-    """PatientAge (PS3.5 "AS", or a bare number of years), else from the dates."""
-    text = str(dataset.get("PatientAge") or "").strip().upper()
-    number = text.rstrip("YMWD")
-    if number.isdigit():
-        years = int(number) * YEARS_PER_UNIT[text[len(number) :][:1] or "Y"]
-        return years if years < 130 else None
-    born, taken = (str(dataset.get(k) or "") for k in ("PatientBirthDate", "StudyDate"))
-    try:
-        days = datetime.strptime(taken, "%Y%m%d") - datetime.strptime(born, "%Y%m%d")  # noqa: DTZ007
-    except ValueError:
-        return None
-    years = days.days / 365.25
-    return years if 0 <= years < 130 else None
-
-
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        values = _numbers(dataset, keyword)
-        if len(values) == 2 and all(0 < value < 10 for value in values):
-            return values[0], values[1]
-    return None
-
-
-def _numbers(dataset: Dataset, keyword: str) -> list[float]:
-    value = dataset.get(keyword)
-    if value is None or value == "":
-        return []
-    parts = list(value) if isinstance(value, MultiValue) else [value]
-    numbers = [float(part) for part in parts]
-    return numbers if all(map(math.isfinite, numbers)) else []
-
-
-def _text(dataset: Dataset, keyword: str) -> str | None:
-    """A short code of the header, freed of odd characters; None if absent or empty."""
-    value = dataset.get(keyword)
-    text = "".join(c for c in str(value or "") if c.isalnum() or c in " _-").strip()
-    return text[:32] or None
+    Returns:
+        float64 (H, W).
+    """
+    ends = header.padding_range(dataset)
+    if ends is None:
+        return pixels
+    padding = (stored >= ends[0]) & (stored <= ends[1])
+    if padding.all():
+        problem = "The image is blank: the header calls every pixel padding."
+        raise RefusedImageError(problem, "Check the image in the PACS and export it again.")
+    return np.where(padding, pixels[~padding].min(), pixels)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import zlib
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.codestream import jpeg_frame_size
 from ddad_core.imaging.suitability import check_not_blank, check_size
 from ddad_core.types import Radiograph, RadiographFacts
 
 COLOUR_MEAN = 8.0
-COLOUR_PEAK = 40.0
-"""Grey radiographs saved as colour JPEG keep a channel spread far below these grey levels."""
+COLOUR_PEAK = 40
+"""Grey levels, mean and 99th percentile of max(R, G, B) - min(R, G, B). Grey radiographs saved
+as colour JPEG stay far below; a small coloured marker passes, a photograph or heat map does not."""
+
+_PNG_BIT_DEPTH = 24
+"""Offset in the file: IHDR is always the first chunk (PNG, third edition, section 11.2.1)."""
+
+_LUMA = np.array([299, 587, 114], dtype=np.float64) / 1000
+"""Rec. 601 weights, those of PIL's "L"."""
 
 
-def read_raster(data: bytes, format: str) -> Radiograph:  # noqa: A002
+def read_raster(data: bytes, format: str) -> Radiograph:
     """Read a PNG or JPEG file.
 
     Args:
@@ -31,32 +39,67 @@ def read_raster(data: bytes, format: str) -> Radiograph:  # noqa: A002
         becomes Rec. 601 luma (PIL's "L"). Transparency is laid on black.
 
     Raises:
-        RefusedImageError: The file is truncated or damaged, in colour, animated or of an
-            absurd size.
+        RefusedImageError: The file is truncated or damaged, in colour, animated, blank or of
+            an absurd size.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=[format]) as image:
-            check_size(rows=image.height, columns=image.width)
-            frames = int(getattr(image, "n_frames", 1))
-            if frames > 1:
-                problem = f"The file holds {frames} images."
-                raise RefusedImageError(problem, "Send one radiograph a file.")
-            image.load()
-            grey, bits = _grey(ImageOps.exif_transpose(image))
+        grey, bits = _read(data, format)
     except RefusedImageError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError) as error:
-        problem = f"The {format.upper()} file is damaged or cut short."
-        raise RefusedImageError(problem, "Export it again.") from error
-    except Image.DecompressionBombError as error:
-        problem = "The image claims more pixels than any radiograph has."
-        raise RefusedImageError(problem, "Check the file; it may be damaged.") from error
+    except Exception as error:
+        # The file is untrusted: whatever the decoder raises means the same to the reader.
+        problem = f"The {format.upper()} file is damaged and cannot be decoded."
+        raise RefusedImageError(problem, "Transfer or export the file again.") from error
     check_not_blank(grey)
     return Radiograph(
         pixels=grey,
         sha256=hashlib.sha256(data).hexdigest(),
         facts=RadiographFacts(format=format, bits=bits),
     )
+
+
+def _read(data: bytes, format: str) -> tuple[np.ndarray, int]:
+    # Sizes are looked at before Pillow sees the file; it raises on truncated pixels, but neither
+    # on a wrong checksum nor always on a missing end.
+    if format == "png":
+        check_size(
+            rows=int.from_bytes(data[20:24], "big"), columns=int.from_bytes(data[16:20], "big")
+        )
+        _check_png_chunks(data)
+    else:
+        size = jpeg_frame_size(data)
+        check_size(rows=size.rows, columns=size.columns)
+    with Image.open(io.BytesIO(data), formats=[format]) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            problem = f"The file holds {frames} images; a radiograph is one."
+            raise RefusedImageError(problem, "Send one still image a file.")
+        image.load()
+        deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
+        if deep and not image.mode.startswith("I"):
+            return _deep_colour(data), 16
+        return _grey(ImageOps.exif_transpose(image))
+
+
+def _check_png_chunks(data: bytes) -> None:
+    """Walk the chunks of a PNG file to its end, checking each (PNG, third edition, section 5).
+
+    Raises:
+        RefusedImageError: A checksum is wrong, or the end is missing.
+    """
+    position, name = 8, b""
+    while name != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        body_end = position + 8 + length
+        if body_end + 4 > len(data):
+            problem = "The PNG file is truncated: its end is missing."
+            raise RefusedImageError(problem, "Transfer or export the file again.")
+        checksum = int.from_bytes(data[body_end : body_end + 4], "big")
+        if zlib.crc32(memoryview(data)[position + 4 : body_end]) != checksum:
+            problem = "The PNG file is damaged: a checksum does not fit."
+            raise RefusedImageError(problem, "Transfer or export the file again.")
+        position = body_end + 4
 
 
 def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
@@ -74,8 +117,41 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
     return np.asarray(colour.convert("L"), dtype=np.float32), 8
 
 
+def _deep_colour(data: bytes) -> np.ndarray:
+    """Read a 16-bit PNG with colour or alpha channels, which Pillow would cut to 8 bits.
+
+    Returns:
+        float32 (H, W), 0 to 65535.
+    """
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
+        problem = "The 16-bit PNG file cannot be decoded."
+        raise RefusedImageError(problem, "Export it as 16-bit grey, without transparency.")
+    rgb = samples[:, :, 2::-1].astype(np.float64)  # OpenCV has B, G, R, A
+    if samples.shape[2] == 4:
+        rgb *= samples[:, :, 3:] / 65535
+    _refuse_colour((rgb / 257).astype(np.uint8))
+    return np.rint(rgb @ _LUMA).astype(np.float32)
+
+
 def _refuse_colour(rgb: np.ndarray) -> None:
-    spread = rgb.max(axis=2).astype(np.int16) - rgb.min(axis=2)  # (H, W)
-    if spread.mean() > COLOUR_MEAN or np.percentile(spread, 99) > COLOUR_PEAK:
-        problem = "This is a colour picture, not a radiograph."
-        raise RefusedImageError(problem, "Send the original grey image.")
+    """Measure how far a picture is from grey.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+
+    Raises:
+        RefusedImageError: It is coloured.
+    """
+    spread = rgb.max(axis=2) - rgb.min(axis=2)  # uint8 (H, W)
+    counts = np.bincount(spread.ravel(), minlength=256)
+    mean = float(counts @ np.arange(256)) / spread.size
+    peak = int(np.searchsorted(np.cumsum(counts), 0.99 * spread.size))
+    if mean > COLOUR_MEAN or peak > COLOUR_PEAK:
+        problem = (
+            f"The image is in colour (channels differ by {mean:.0f} grey levels on average); "
+            "a radiograph is grey."
+        )
+        raise RefusedImageError(
+            problem, "Export the original radiograph, not a photograph, screenshot or overlay."
+        )

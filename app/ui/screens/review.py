@@ -65,7 +65,9 @@ def _viewer_data(view: CaseView) -> ViewerData:
         slope=image.slope,
         intercept=image.intercept,
         window=(view.window.center, view.window.width),
-        presets=tuple((w.name, w.center, w.width) for w in view.presets),
+        presets=tuple(
+            (w.name or f"Window {i}", w.center, w.width) for i, w in enumerate(view.presets, 1)
+        ),
         spacing_mm=spacing,
         maps=tuple(
             MapLayer(m.name, m.title, m.unit, m.values, m.size, m.threshold, m.maximum)
@@ -187,7 +189,7 @@ def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) 
     count = len(shown.boxes)
     st.caption(
         f"{count} {'box' if count == 1 else 'boxes'} drawn. "
-        + ("Draw with the Box tool (B) on the image." if not count else "Saved with the read.")
+        + ("Draw with the Box tool (B)." if not count else "Saved with the read.")
     )
     _save_buttons(context, state, case, shown)
     _history(view)

@@ -1,11 +1,16 @@
-"""The image viewer: one canvas component, blended in the browser.
+"""The image viewer: one browser component that draws, windows, overlays and takes boxes.
 
-Window, zoom, threshold and opacity change without a round trip; the browser reports boxes,
-the map in view and its threshold when a gesture ends.
+Everything a reader does with the mouse is drawn in the browser without a word to the server;
+the server hears of a change when the reader lets go. What it hears is untrusted input and is
+read by `parse_state`, which never raises.
+
+The browser's part is plain JavaScript with no build step: the files of `_SCRIPTS` are joined,
+in that order, into one ES module whose default export is in the last of them.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -17,36 +22,37 @@ from typing import Any
 
 import streamlit as st
 
+DEFAULT_OPACITY = 0.45
+COLOR_BYTES = 256 * 3
 MAX_BOXES = 100
-LABEL_LIMIT = 80
-_FOLDER = Path(__file__).parent
-_SCRIPTS = ("codec.js", "layers.js", "gestures.js", "viewer.js", "controls.js")
+MAX_LABEL = 80
 
-
-def _source(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-_component = st.components.v2.component(
-    "ddad_viewer",
-    html=_source("viewer.html"),
-    css=_source("viewer.css"),
-    js="\n".join(_source(name) for name in _SCRIPTS),
+_HERE = Path(__file__).parent
+_SCRIPTS = (
+    "payload.js",
+    "transform.js",
+    "layers.js",
+    "colorbar.js",
+    "boxes.js",
+    "gestures.js",
+    "keys.js",
+    "toolbar.js",
+    "viewer.js",
 )
 
 
 @dataclass(frozen=True)
 class MapLayer:
-    """One map.
+    """One discrepancy map, ready to be laid over the whole image.
 
     Attributes:
-        name: For instance "inter".
-        title: Shown in the map choice, for instance "A_inter".
-        unit: Shown on the colour bar.
-        values: zlib of little-endian float32, size x size, row by row.
-        size: S.
-        threshold: Default pixel threshold.
-        maximum: Top of the colour scale and of the threshold's slider.
+        name: Key of the map, for instance "inter".
+        title: What the map choice calls it, for instance "A_inter".
+        unit: Unit of the values, shown on the colour bar.
+        values: zlib of little-endian float32, (size, size), row-major.
+        size: S, the side of the map.
+        threshold: Pixel threshold to start with, in map units.
+        maximum: Top of the colour scale and of the threshold slider, in map units.
     """
 
     name: str
@@ -60,7 +66,15 @@ class MapLayer:
 
 @dataclass(frozen=True)
 class ViewerBox:
-    """A box in image pixels, from the top left corner; edges at pixel edges."""
+    """A marked rectangle in image pixels; edges lie on pixel edges, 0 to W and 0 to H.
+
+    Attributes:
+        x: Left edge.
+        y: Top edge.
+        width: Extent to the right, greater than zero.
+        height: Extent downwards, greater than zero.
+        label: The reader's word for it, or an empty string.
+    """
 
     x: float
     y: float
@@ -71,24 +85,24 @@ class ViewerBox:
 
 @dataclass(frozen=True)
 class ViewerData:
-    """What the viewer shows.
+    """All that the browser needs to show one image.
 
     Attributes:
-        image_id: Ties what comes back to this image.
-        width: Columns.
-        height: Rows.
-        pixels: zlib of little-endian uint16, height x width, row by row.
-        slope: Pixel value = stored * slope + intercept.
-        intercept: See ``slope``.
-        window: Default (centre, width); displayed grey = clip((v - centre) / width + 0.5).
-        presets: Further windows: (name, centre, width).
-        spacing_mm: (row, column), or None if unknown.
-        maps: In the order of the map choice.
-        initial_map: Name of the map shown first.
-        ai_visible: Whether the overlay is on at first.
-        boxes: From the database.
+        image_id: Key of the image; a new one starts a fresh view.
+        width: Columns, W.
+        height: Rows, H.
+        pixels: zlib of little-endian uint16, (H, W), row-major.
+        slope: Value of one stored step; value = stored * slope + intercept.
+        intercept: Value of a stored zero. Values are in MONOCHROME2 sense: larger is brighter.
+        window: Default (centre, width); grey = clip((value - centre) / width + 0.5, 0, 1).
+        presets: Further windows as (name, centre, width).
+        spacing_mm: (row, column) pixel spacing in millimetres, or None.
+        maps: The discrepancy maps, in the order of the map choice; empty for an unaided view.
+        initial_map: Name of the map to show first; ignored without maps.
+        ai_visible: Whether the overlay is shown at first.
+        boxes: Boxes to start with.
         colors: 256 RGB triples, low to high.
-        description: For screen readers.
+        description: Text alternative of the image.
     """
 
     image_id: int
@@ -107,11 +121,56 @@ class ViewerData:
     colors: bytes
     description: str
 
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            msg = f"The image is {self.width} x {self.height} pixels; both must be at least 1."
+            raise ValueError(msg)
+        if not all(width > 0 for width in (self.window[1], *(p[2] for p in self.presets))):
+            msg = "A display window has a width of zero or less; pass windows wider than zero."
+            raise ValueError(msg)
+        if len(self.colors) != COLOR_BYTES:
+            msg = f"colors has {len(self.colors)} bytes; pass 256 RGB triples, {COLOR_BYTES} bytes."
+            raise ValueError(msg)
+        if self.maps and self.initial_map not in {layer.name for layer in self.maps}:
+            names = ", ".join(layer.name for layer in self.maps)
+            msg = f"initial_map is {self.initial_map!r}; pass one of: {names}."
+            raise ValueError(msg)
+
+    def map_named(self, name: object) -> MapLayer | None:
+        """The map of that name; without one, the initial map; None if there are no maps."""
+        by_name = {layer.name: layer for layer in self.maps}
+        chosen = by_name.get(name) if isinstance(name, str) else None
+        return chosen or by_name.get(self.initial_map)
+
+    @functools.cached_property
+    def pixels_key(self) -> str:
+        """Digest that changes when the picture does, and only then."""
+        return _digest(self.pixels, self.width, self.height, self.slope, self.intercept)
+
+    @functools.cached_property
+    def maps_key(self) -> str:
+        """Digest that changes when a map, a scale or a default threshold does."""
+        facts = [
+            (m.name, m.unit, m.size, m.threshold, m.maximum, hashlib.sha256(m.values).hexdigest())
+            for m in self.maps
+        ]
+        return _digest(b"", self.initial_map, *facts)
+
 
 @dataclass(frozen=True)
 class ViewerState:
-    """What the reader has done with the viewer."""
+    """What the reader has done, as far as the server must know.
 
+    Attributes:
+        image_id: The image this belongs to.
+        boxes: Boxes now on the image, in image pixels.
+        map_name: Map shown, or an empty string without maps.
+        pixel_threshold: Threshold of that map, in its units.
+        opacity: Opacity of the overlay, 0 to 1.
+        ai_visible: Whether the overlay is shown; False without maps.
+    """
+
+    image_id: int
     boxes: tuple[ViewerBox, ...]
     map_name: str
     pixel_threshold: float
@@ -119,74 +178,153 @@ class ViewerState:
     ai_visible: bool
 
 
-def viewer(data: ViewerData) -> ViewerState:
-    """Show an image and return the state the browser last reported for it."""
-    # A key of its own for each image: with one key, one image's boxes come back for the next.
+def viewer(data: ViewerData, *, height: int | str = "content") -> ViewerState:
+    """Show one image and return what the reader has done with it so far.
+
+    Args:
+        data: The image, its maps and the boxes to start with.
+        height: CSS pixels, or "stretch" for the container's; "content" follows the window.
+    """
     result = _component(
-        key=f"viewer-{data.image_id}", data=_payload(data), on_view_change=lambda: None
+        key=f"viewer-{data.image_id}",
+        data=pack(data, fill=height != "content"),
+        width="stretch",
+        height=height,
+        on_view_change=_no_callback,
     )
-    return parse_state(result.view, data)
+    return parse_state(result.get("view"), data)
 
 
-def _payload(data: ViewerData) -> bytes:
-    """One bytes object: header length, JSON header, blobs (see ``codec.js``)."""
+def pack(data: ViewerData, *, fill: bool = False) -> bytes:
+    """Lay everything out in one run of bytes.
+
+    Components take bytes only as the whole of their data, never inside a mapping. The layout is
+    the header's length (little-endian uint32), the header (JSON, UTF-8), then the parts that the
+    header names by [offset, length], counted from the header's end. With ``fill`` the viewer takes
+    the height of its container.
+    """
+    body = bytearray()
+
+    def part(content: bytes) -> list[int]:
+        body.extend(content)
+        return [len(body) - len(content), len(content)]
+
     header = {
-        name: value
-        for name, value in asdict(data).items()
-        if name not in ("pixels", "colors", "maps")
+        "image_id": data.image_id,
+        "pixels_key": data.pixels_key,
+        "maps_key": data.maps_key,
+        "width": data.width,
+        "height": data.height,
+        "slope": data.slope,
+        "intercept": data.intercept,
+        "window": data.window,
+        "presets": data.presets,
+        "spacing_mm": data.spacing_mm,
+        "initial_map": data.initial_map,
+        "boxes": [asdict(box) for box in data.boxes],
+        "description": data.description,
+        "fill": fill,
+        "ai_visible": data.ai_visible,
+        "opacity": DEFAULT_OPACITY,
+        "max_boxes": MAX_BOXES,
+        "pixels": part(data.pixels),
+        "lut": part(data.colors),
+        "maps": [
+            {
+                "name": layer.name,
+                "title": layer.title,
+                "unit": layer.unit,
+                "size": layer.size,
+                "threshold": layer.threshold,
+                "maximum": layer.maximum,
+                "values": part(layer.values),
+            }
+            for layer in data.maps
+        ],
     }
-    header["maps"] = [
-        {name: value for name, value in asdict(layer).items() if name != "values"}
-        for layer in data.maps
-    ]
-    blobs = [data.colors, data.pixels, *(layer.values for layer in data.maps)]
-    header["blobs"] = [len(blob) for blob in blobs]
-    # Reruns send the same bytes again; by this the browser knows that nothing is new.
-    header["digest"] = hashlib.sha256(b"".join(blobs)).hexdigest()
-    text = json.dumps(header).encode()
-    return struct.pack("<I", len(text)) + text + b"".join(blobs)
+    encoded = json.dumps(header, allow_nan=False).encode()
+    return struct.pack("<I", len(encoded)) + encoded + bytes(body)
 
 
-def parse_state(reported: Any, data: ViewerData) -> ViewerState:
-    """Check what came from the browser; what is missing or malformed takes its default."""
-    layers = {layer.name: layer for layer in data.maps}
-    report = reported if isinstance(reported, Mapping) else {}
-    if report.get("image_id") != data.image_id:
+def parse_state(raw: object, data: ViewerData) -> ViewerState:
+    """Read what the browser reported; whatever is malformed falls back to the defaults.
+
+    A report for another image is ignored. Map and threshold count only if they were chosen on
+    the maps now shown: a threshold set under one model says nothing under the next.
+    """
+    report: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    image_id = report.get("image_id")
+    if isinstance(image_id, bool) or image_id != data.image_id:
         report = {}
-    name = report.get("map")
-    layer = layers.get(name if isinstance(name, str) else "", layers[data.initial_map])
-    boxes = data.boxes
-    if isinstance(report.get("boxes"), list):
-        parsed = (_box(box, data) for box in report["boxes"][:MAX_BOXES])
-        boxes = tuple(box for box in parsed if box is not None)
+    same_maps = report.get("maps_key") == data.maps_key
+    layer = data.map_named(report.get("map") if same_maps else None)
+    threshold = layer.threshold if layer else 0.0
+    if same_maps and layer is not None and report.get("map") == layer.name:
+        threshold = _number_within(report.get("threshold"), 0.0, layer.maximum, threshold)
     visible = report.get("ai_visible")
     return ViewerState(
-        boxes=boxes,
-        map_name=layer.name,
-        pixel_threshold=_number(report.get("threshold"), 0.0, layer.maximum, layer.threshold),
-        opacity=_number(report.get("opacity"), 0.0, 1.0, 0.45),
-        ai_visible=visible if isinstance(visible, bool) else data.ai_visible,
+        image_id=data.image_id,
+        boxes=_parse_boxes(report.get("boxes"), data),
+        map_name=layer.name if layer else "",
+        pixel_threshold=threshold,
+        opacity=_number_within(report.get("opacity"), 0.0, 1.0, DEFAULT_OPACITY),
+        ai_visible=layer is not None
+        and (visible if isinstance(visible, bool) else data.ai_visible),
     )
 
 
-def _box(reported: Any, data: ViewerData) -> ViewerBox | None:
-    if not isinstance(reported, Mapping):
+def _parse_boxes(raw: object, data: ViewerData) -> tuple[ViewerBox, ...]:
+    if not isinstance(raw, list):
+        return data.boxes
+    boxes = (_parse_box(item, data) for item in raw[:MAX_BOXES])
+    return tuple(box for box in boxes if box is not None)
+
+
+def _parse_box(raw: object, data: ViewerData) -> ViewerBox | None:
+    """The part of a box that lies on the image; None if there is none."""
+    if not isinstance(raw, Mapping):
         return None
-    values = [reported.get(name) for name in ("x", "y", "width", "height")]
-    if not all(_is_number(value) for value in values):
+    numbers = [_finite(raw.get(name)) for name in ("x", "y", "width", "height")]
+    if any(number is None for number in numbers):
         return None
-    x, y, width, height = (float(value) for value in values)  # type: ignore[arg-type]
-    left, top = max(x, 0.0), max(y, 0.0)
-    right, bottom = min(x + width, float(data.width)), min(y + height, float(data.height))
-    if right - left <= 0 or bottom - top <= 0:
+    x, y, width, height = (float(number) for number in numbers if number is not None)
+    left, right = max(x, 0.0), min(x + width, float(data.width))
+    top, bottom = max(y, 0.0), min(y + height, float(data.height))
+    if right <= left or bottom <= top:
         return None
-    label = str(reported.get("label") or "")[:LABEL_LIMIT]
-    return ViewerBox(left, top, right - left, bottom - top, label)
+    label = raw.get("label")
+    words = label.strip()[:MAX_LABEL] if isinstance(label, str) and label.isprintable() else ""
+    # The browser rounds to a tenth of a pixel; subtracting must not bring back 0.30000000000000004.
+    return ViewerBox(left, top, round(right - left, 3), round(bottom - top, 3), words)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _number_within(raw: object, low: float, high: float, fallback: float) -> float:
+    number = _finite(raw)
+    return fallback if number is None else min(max(number, low), high)
 
 
-def _number(value: Any, low: float, high: float, default: float) -> float:
-    return min(max(float(value), low), high) if _is_number(value) else default
+def _finite(raw: object) -> float | None:
+    """A finite number as float; None for anything else, truth values included."""
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return None
+    try:
+        number = float(raw)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _digest(content: bytes, *facts: object) -> str:
+    return hashlib.sha256(content + repr(facts).encode()).hexdigest()[:16]
+
+
+def _no_callback() -> None:
+    """Streamlit keeps a component's state only if the state has a callback."""
+
+
+_component = st.components.v2.component(
+    "ddad_viewer",
+    html=(_HERE / "viewer.html").read_text(encoding="utf-8"),
+    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
+    js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+)

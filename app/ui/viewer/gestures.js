@@ -1,177 +1,158 @@
-// Pointer, wheel and keyboard -> what the viewer does.
+// The mouse on the image. A press picks one drag; the drag alone hears of the moves until the
+// release. A drag is {move, end, cancel}, each optional.
 
-const GRAB = 7; // px around an edge or corner of a box
-const MIN_BOX = 4; // px on the screen; smaller is a click
+const CLICK_SLACK = 3;
+const LEFT = 0;
+const MIDDLE = 1;
+const RIGHT = 2;
+const WINDOW_DRAG = 350;
 
-function imagePoint(viewer, event) {
-  const rect = viewer.canvas.getBoundingClientRect();
-  const { scale, x, y } = viewer.view;
-  const [px, py] = [event.clientX - rect.left, event.clientY - rect.top];
-  return { px, py, x: (px - x) / scale, y: (py - y) / scale };
-}
-
-// Which box lies under the pointer, and by what it is held: a corner resizes, an edge moves.
-function boxUnder(viewer, { px, py }) {
-  const { view, boxes } = viewer;
-  for (let i = boxes.length - 1; i >= 0; i--) {
-    const left = boxes[i].x * view.scale + view.x;
-    const top = boxes[i].y * view.scale + view.y;
-    const right = left + boxes[i].width * view.scale;
-    const bottom = top + boxes[i].height * view.scale;
-    const near = (a, b) => Math.abs(a - b) <= GRAB;
-    const spanX = px >= left - GRAB && px <= right + GRAB;
-    const spanY = py >= top - GRAB && py <= bottom + GRAB;
-    if (!spanX || !spanY) continue;
-    const [onLeft, onRight] = [near(px, left), near(px, right)];
-    const [onTop, onBottom] = [near(py, top), near(py, bottom)];
-    if ((onLeft || onRight) && (onTop || onBottom)) {
-      return { index: i, fixed: { x: onLeft ? right : left, y: onTop ? bottom : top } };
-    }
-    if (onLeft || onRight || onTop || onBottom) return { index: i, fixed: null };
+class Gestures {
+  constructor(viewer, canvas, signal) {
+    this.viewer = viewer;
+    this.canvas = canvas;
+    this.drag = null;
+    this.panHeld = false;
+    const listen = (type, handler, options = {}) =>
+      canvas.addEventListener(type, (event) => viewer.image && handler(event), { signal, ...options });
+    listen("pointerdown", (event) => this.#press(event));
+    listen("pointermove", (event) => this.#move(event));
+    listen("pointerup", (event) => this.#release(event));
+    listen("pointercancel", () => this.cancel());
+    listen("pointerleave", () => viewer.hover(null));
+    listen("dblclick", () => viewer.fit());
+    listen("wheel", (event) => this.#wheel(event), { passive: false });
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   }
-  return null;
-}
 
-function startDrag(viewer, event) {
-  const start = imagePoint(viewer, event);
-  const pan = event.button === 1 || event.button === 2 || viewer.spaceHeld;
-  if (pan) {
-    const { x, y } = viewer.view;
-    return { move: (p) => viewer.panTo(x + p.px - start.px, y + p.py - start.py) };
+  /** Space is down: the left button pans. */
+  holdPan(held) {
+    this.panHeld = held;
+    this.canvas.classList.toggle("panning", held);
   }
-  const held = boxUnder(viewer, start);
-  if (held) return dragBox(viewer, held, start);
-  viewer.select(-1);
-  if (viewer.tool === "box") return drawBox(viewer, start);
-  const { center, width } = viewer.window;
-  const step = viewer.range / 600; // a drag of 600 px spans the image's whole range
-  return {
-    move: (p) =>
-      viewer.setWindow(center + (p.py - start.py) * step, width + (p.px - start.px) * step),
-  };
-}
 
-function drawBox(viewer, start) {
-  let index = -1;
-  return {
-    move: (p) => {
-      if (index < 0 && Math.hypot(p.px - start.px, p.py - start.py) < MIN_BOX) return;
-      if (index < 0) index = viewer.addBox();
-      viewer.spanBox(index, start, p);
-    },
-    end: () => index >= 0 && viewer.finishBox(index),
-  };
-}
+  /** Undo the drag under way; false if there is none. */
+  cancel() {
+    if (!this.drag) return false;
+    const { cancel } = this.drag;
+    this.drag = null;
+    cancel?.();
+    return true;
+  }
 
-function dragBox(viewer, held, start) {
-  viewer.select(held.index);
-  const { view } = viewer;
-  const before = { ...viewer.boxes[held.index] };
-  let moved = false;
-  return {
-    move: (p) => {
-      moved = moved || Math.hypot(p.px - start.px, p.py - start.py) > 1;
-      if (!moved) return;
-      if (held.fixed) {
-        const corner = {
-          x: (held.fixed.x - view.x) / view.scale,
-          y: (held.fixed.y - view.y) / view.scale,
-        };
-        viewer.spanBox(held.index, corner, p);
-      } else {
-        viewer.moveBox(held.index, before.x + p.x - start.x, before.y + p.y - start.y);
-      }
-    },
-    end: () => moved && viewer.finishBox(held.index),
-  };
-}
-
-function listenToPointer(viewer) {
-  const { canvas } = viewer;
-  let drag = null;
-  const on = (name, handler, options) =>
-    canvas.addEventListener(name, handler, options);
-  on("pointerdown", (event) => {
-    viewer.root.focus({ preventScroll: true });
-    canvas.setPointerCapture(event.pointerId);
-    drag = startDrag(viewer, event);
+  #press(event) {
+    this.viewer.root.focus({ preventScroll: true });
     event.preventDefault();
-  });
-  on("pointermove", (event) => {
-    const point = imagePoint(viewer, event);
-    if (drag) drag.move(point);
-    viewer.showPointer(point);
-  });
-  const end = (event) => {
-    if (drag) drag.move(imagePoint(viewer, event));
-    if (drag && drag.end) drag.end();
-    drag = null;
-  };
-  on("pointerup", end);
-  on("pointercancel", () => {
-    drag = null;
-  });
-  on("pointerleave", () => viewer.showPointer(null));
-  on("contextmenu", (event) => event.preventDefault());
-  on("dblclick", () => viewer.fit());
-  on(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      viewer.zoomAt(imagePoint(viewer, event), Math.exp(-event.deltaY * 0.0015));
-    },
-    { passive: false },
-  );
-}
+    if (this.drag || ![LEFT, MIDDLE, RIGHT].includes(event.button)) return;
+    const point = this.#pointOf(event);
+    const pans = event.button !== LEFT || this.panHeld;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.drag = pans ? this.#panDrag() : this.#leftDrag(point);
+    Object.assign(this.drag, { start: point, last: point, button: event.button, moved: false });
+  }
 
-function listenToKeys(viewer) {
-  const middle = () => ({ px: viewer.cssWidth / 2, py: viewer.cssHeight / 2 });
-  const pan = (dx, dy) => viewer.panTo(viewer.view.x + dx, viewer.view.y + dy);
-  const nudge = (steps) => viewer.setThreshold(viewer.threshold + steps * viewer.map.maximum * 0.01, true);
-  const actions = {
-    i: () => viewer.toggleInvert(),
-    h: () => viewer.toggleAi(),
-    w: () => viewer.setTool("window"),
-    b: () => viewer.setTool("box"),
-    f: () => viewer.fit(),
-    0: () => viewer.reset(),
-    "+": () => viewer.zoomAt(middle(), 1.25),
-    "=": () => viewer.zoomAt(middle(), 1.25),
-    "-": () => viewer.zoomAt(middle(), 0.8),
-    "[": () => nudge(-1),
-    "]": () => nudge(1),
-    ArrowLeft: () => pan(40, 0),
-    ArrowRight: () => pan(-40, 0),
-    ArrowUp: () => pan(0, 40),
-    ArrowDown: () => pan(0, -40),
-    Delete: () => viewer.deleteSelected(),
-    Backspace: () => viewer.deleteSelected(),
-    Escape: () => {
-      viewer.select(-1);
-      viewer.setTool("window");
-    },
-  };
-  viewer.root.addEventListener(
-    "keydown",
-    (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const typing = ["INPUT", "SELECT"].includes(event.target.tagName);
-      if (event.key === " " && !typing) {
-        viewer.spaceHeld = true;
-        if (event.target.tagName !== "BUTTON") event.preventDefault();
-        return;
-      }
-      const number = Number(event.key) - 1;
-      const action = viewer.maps[number]
-        ? () => viewer.setMap(viewer.maps[number].name)
-        : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-      if (!action || (typing && event.key.startsWith("Arrow"))) return;
-      event.preventDefault();
-      event.stopPropagation(); // the page has shortcuts of its own
-      action();
-    },
-  );
-  viewer.root.addEventListener("keyup", (event) => {
-    if (event.key === " ") viewer.spaceHeld = false;
-  });
+  #move(event) {
+    const point = this.#pointOf(event);
+    const { drag } = this;
+    if (drag) {
+      const dx = point.x - drag.start.x;
+      const dy = point.y - drag.start.y;
+      drag.moved ||= Math.hypot(dx, dy) > CLICK_SLACK;
+      if (drag.moved) drag.move({ point, dx, dy, stepX: point.x - drag.last.x, stepY: point.y - drag.last.y });
+      drag.last = point;
+    } else {
+      this.canvas.style.cursor = this.#cursorAt(point);
+    }
+    this.viewer.hover(point);
+  }
+
+  #release(event) {
+    const { drag } = this;
+    if (!drag || event.button !== drag.button) return;
+    this.drag = null;
+    if (drag.moved) drag.end?.();
+    else if (event.button === LEFT) this.viewer.select(this.#boxAt(drag.start));
+  }
+
+  #wheel(event) {
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 20 : 1;
+    const turn = Math.min(Math.max(event.deltaY * lines, -300), 300);
+    const { x, y } = this.#pointOf(event);
+    this.viewer.zoom(Math.exp(-turn * 0.0016), x, y);
+    this.viewer.hover({ x, y });
+  }
+
+  #leftDrag(point) {
+    const { boxes, selected } = this.viewer.state;
+    const hit = selected >= 0 && hitBox(boxes[selected], this.viewer.view, point.x, point.y);
+    if (hit?.anchor) return this.#boxDrag(selected, hit.anchor);
+    // With the window tool the inside of a selected box still windows: a box is a finding on
+    // record and must not slide away under a drag that was meant for the grey levels.
+    if (hit && (hit.part === "edge" || this.viewer.state.tool === "box")) return this.#moveDrag(selected);
+    return this.viewer.state.tool === "box" ? this.#boxDrag(-1, null, point) : this.#windowDrag();
+  }
+
+  #panDrag() {
+    return { move: ({ stepX, stepY }) => this.viewer.pan(stepX, stepY) };
+  }
+
+  #windowDrag() {
+    const [center, width] = this.viewer.state.window;
+    return {
+      move: ({ dx, dy }) => {
+        const wider = width * Math.exp(dx / WINDOW_DRAG);
+        this.viewer.setWindow(center + (dy * width) / WINDOW_DRAG, wider);
+      },
+      cancel: () => this.viewer.setWindow(center, width),
+    };
+  }
+
+  /** Draw a new box, or with an index pull a corner of that one away from the opposite corner. */
+  #boxDrag(index, anchor, start) {
+    const { viewer } = this;
+    const before = viewer.state.boxes[index];
+    const fixed = anchor ?? viewer.view.toImage(start.x, start.y);
+    return {
+      move: ({ point }) => {
+        const corner = viewer.view.toImage(point.x, point.y);
+        const box = boxBetween(fixed, corner, viewer.image, before?.label);
+        const large = box && Math.min(box.width, box.height) * viewer.view.scale >= MIN_BOX_ON_STAGE;
+        viewer.draftBox(large ? box : null, index);
+      },
+      end: () => viewer.commitDraft(),
+      cancel: () => viewer.draftBox(null, -1),
+    };
+  }
+
+  #moveDrag(index) {
+    const { viewer } = this;
+    const before = viewer.state.boxes[index];
+    return {
+      move: ({ dx, dy }) => {
+        const { scale } = viewer.view;
+        viewer.draftBox(moveBox(before, dx / scale, dy / scale, viewer.image), index);
+      },
+      end: () => viewer.commitDraft(),
+      cancel: () => viewer.draftBox(null, -1),
+    };
+  }
+
+  #boxAt(point) {
+    return boxUnder(this.viewer.state.boxes, this.viewer.view, point.x, point.y);
+  }
+
+  #cursorAt(point) {
+    if (this.panHeld) return "";
+    const { boxes, selected, tool } = this.viewer.state;
+    const hit = selected >= 0 && hitBox(boxes[selected], this.viewer.view, point.x, point.y);
+    if (hit?.anchor) return hit.part === "nw" || hit.part === "se" ? "nwse-resize" : "nesw-resize";
+    if (hit && (hit.part === "edge" || tool === "box")) return "move";
+    return tool === "box" ? "crosshair" : "default";
+  }
+
+  #pointOf(event) {
+    const rect = this.canvas.getBoundingClientRect();
+    return { x: event.clientX - rect.left, y: event.clientY - rect.top };
+  }
 }

@@ -1,82 +1,119 @@
-// The layers of the picture: the windowed radiograph, the heat map, and boxes on top.
+// The two cached pictures. Each repaints only when what it shows has changed; composing them is
+// two drawImage calls, whatever the size of the image.
 
-const HEAT_FACTOR = 8; // the heat canvas has 8 pixels a map cell: smooth edges, still small
-const BOX_COLOR = "#7ee787";
-const HANDLE = 4;
+const MAP_ENLARGEMENT = 8;
 
-function newCanvas(width, height) {
+function makeCanvas(width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  return canvas;
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error(`The browser refused a drawing surface of ${width} x ${height} pixels.`);
+  return { canvas, context };
 }
 
-// The radiograph at its own resolution, repainted through a table when the window changes.
+/** The radiograph at its own resolution, windowed through a lookup table. */
 class BaseLayer {
-  constructor(pixels, width, height, slope, intercept) {
+  constructor(pixels, header) {
+    Object.assign(this, makeCanvas(header.width, header.height));
     this.pixels = pixels;
-    this.slope = slope;
-    this.intercept = intercept;
-    this.canvas = newCanvas(width, height);
-    this.context = this.canvas.getContext("2d");
-    this.image = this.context.createImageData(width, height);
-    this.rgba = new Uint32Array(this.image.data.buffer);
+    this.slope = header.slope;
+    this.intercept = header.intercept;
+    this.picture = this.context.createImageData(header.width, header.height);
+    this.words = new Uint32Array(this.picture.data.buffer);
     this.table = new Uint32Array(65536);
-    this.top = 0;
-    for (let i = 0; i < pixels.length; i++) if (pixels[i] > this.top) this.top = pixels[i];
+    this.shown = "";
+    this.lowest = 65535;
+    this.highest = 0;
+    for (const stored of pixels) {
+      if (stored < this.lowest) this.lowest = stored;
+      if (stored > this.highest) this.highest = stored;
+    }
   }
 
-  paint(center, width, invert) {
-    const { pixels, rgba, table } = this;
-    for (let stored = 0; stored <= this.top; stored++) {
+  /** The modality value of the pixel at a column and a row. */
+  valueAt(column, row) {
+    return this.pixels[row * this.canvas.width + column] * this.slope + this.intercept;
+  }
+
+  paint([center, width], inverted) {
+    const wanted = `${center},${width},${inverted}`;
+    if (wanted === this.shown) return;
+    this.#fillTable(center, width, inverted);
+    const { pixels, words, table } = this;
+    for (let i = 0; i < words.length; i += 1) words[i] = table[pixels[i]];
+    this.context.putImageData(this.picture, 0, 0);
+    this.shown = wanted;
+  }
+
+  #fillTable(center, width, inverted) {
+    for (let stored = this.lowest; stored <= this.highest; stored += 1) {
       const value = stored * this.slope + this.intercept;
-      let grey = Math.min(Math.max((value - center) / width + 0.5, 0), 1);
-      if (invert) grey = 1 - grey;
-      const level = Math.round(grey * 255);
-      table[stored] = 0xff000000 | (level << 16) | (level << 8) | level;
+      const grey = Math.min(Math.max((value - center) / width + 0.5, 0), 1);
+      const level = Math.round(255 * (inverted ? 1 - grey : grey));
+      this.table[stored] = (0xff000000 | (level << 16) | (level << 8) | level) >>> 0;
     }
-    for (let i = 0; i < pixels.length; i++) rgba[i] = table[pixels[i]];
-    this.context.putImageData(this.image, 0, 0);
   }
 }
 
-// A map: opaque colour at and above the threshold, nothing below. Opacity is applied when drawn.
+/** One map in colour: opaque at or above the threshold, clear below it. */
 class HeatLayer {
-  constructor(values, size, maximum, colors) {
-    this.side = size * HEAT_FACTOR;
-    this.values = upsample(values, size, HEAT_FACTOR);
-    this.maximum = maximum;
+  constructor(colors) {
     this.colors = colors;
-    this.canvas = newCanvas(this.side, this.side);
-    this.context = this.canvas.getContext("2d");
-    this.image = this.context.createImageData(this.side, this.side);
-    this.rgba = new Uint32Array(this.image.data.buffer);
-    this.painted = null;
+    this.canvas = null;
+    this.shown = null;
   }
 
-  paint(threshold) {
-    if (this.painted === threshold) return;
-    const scale = 255 / this.maximum;
-    for (let i = 0; i < this.values.length; i++) {
-      const value = this.values[i];
-      this.rgba[i] = value >= threshold ? this.colors[Math.min(255, (value * scale) | 0)] : 0;
+  paint(map, threshold) {
+    if (this.shown?.map === map && this.shown.threshold === threshold) return;
+    map.fine ??= enlargeMap(map, this.colors);
+    const { values, colors, side } = map.fine;
+    if (this.canvas?.width !== side) {
+      Object.assign(this, makeCanvas(side, side));
+      this.picture = this.context.createImageData(side, side);
+      this.words = new Uint32Array(this.picture.data.buffer);
     }
-    this.context.putImageData(this.image, 0, 0);
-    this.painted = threshold;
+    const words = this.words;
+    for (let i = 0; i < words.length; i += 1) words[i] = values[i] >= threshold ? colors[i] : 0;
+    this.context.putImageData(this.picture, 0, 0);
+    this.shown = { map, threshold };
   }
 }
 
-function drawBoxes(context, boxes, selected, view) {
-  context.lineWidth = 1.5;
-  context.strokeStyle = BOX_COLOR;
-  context.fillStyle = BOX_COLOR;
-  boxes.forEach((box, i) => {
-    const [x, y] = [box.x * view.scale + view.x, box.y * view.scale + view.y];
-    const [w, h] = [box.width * view.scale, box.height * view.scale];
-    context.strokeRect(x, y, w, h);
-    if (i !== selected) return;
-    for (const [cx, cy] of [[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) {
-      context.fillRect(cx - HANDLE, cy - HANDLE, 2 * HANDLE, 2 * HANDLE);
-    }
+/** Bilinear, half-pixel centres, edges clamped: the threshold cuts between map pixels, too. */
+function enlargeMap({ coarse, size, maximum }, colors) {
+  const side = MAP_ENLARGEMENT * size;
+  const values = new Float32Array(side * side);
+  const shades = new Uint32Array(side * side);
+  const taps = Array.from({ length: side }, (_, i) => {
+    const at = Math.min(Math.max((i + 0.5) / MAP_ENLARGEMENT - 0.5, 0), size - 1);
+    const low = Math.floor(at);
+    return { low, high: Math.min(low + 1, size - 1), part: at - low };
   });
+  for (let row = 0; row < side; row += 1) {
+    const { low, high, part } = taps[row];
+    for (let column = 0; column < side; column += 1) {
+      const across = taps[column];
+      const upper = mix(coarse[low * size + across.low], coarse[low * size + across.high], across.part);
+      const lower = mix(coarse[high * size + across.low], coarse[high * size + across.high], across.part);
+      const value = mix(upper, lower, part);
+      const i = row * side + column;
+      values[i] = value;
+      shades[i] = colors[Math.round(255 * Math.min(Math.max(value / maximum, 0), 1))];
+    }
+  }
+  return { values, colors: shades, side };
+}
+
+function mix(a, b, part) {
+  return a + (b - a) * part;
+}
+
+/** Value of a map at a place given as a fraction of the image's width and height. */
+function mapValueAt(map, across, down) {
+  const side = map.fine?.side;
+  if (!side) return null;
+  const column = Math.min(Math.floor(across * side), side - 1);
+  const row = Math.min(Math.floor(down * side), side - 1);
+  return map.fine.values[row * side + column];
 }

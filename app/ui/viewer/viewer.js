@@ -1,284 +1,445 @@
-// The viewer: holds what is shown, draws it once a frame, reports on release.
+// One viewer per mounted component: it owns the state, draws it and reports what the server
+// must know. Streamlit calls the default export again after every rerun, with new functions and
+// mostly the same data; the viewer outlives those calls and takes only what has changed.
 
-const MAX_SAMPLES = 500;
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const tidy = (value) => Number(value.toPrecision(3)).toString();
+const KEPT_SAMPLES = 500;
+// Bilinear drawing of an image shrunk further than this drops pixels; see `#draw`.
+const COARSE_SCALE = 0.67;
+const FINE_DELAY_MS = 160;
+const KEY_REPORT_DELAY_MS = 300;
 
 class Viewer {
   constructor(root) {
     this.root = root;
-    this.canvas = root.querySelector(".stage canvas");
-    this.context = this.canvas.getContext("2d");
-    this.part = (name) => root.querySelector(`[data-part="${name}"]`);
-    this.imageId = null;
-    this.maps = [];
-    this.boxes = [];
-    this.selected = -1;
-    this.tool = "window";
-    this.aiVisible = true;
-    this.invert = false;
-    this.opacity = 0.45;
-    this.view = { scale: 1, x: 0, y: 0 };
+    this.canvas = root.querySelector(".picture");
+    this.problem = root.querySelector(".problem");
+    this.lines = {
+      view: root.querySelector(".readout-view"),
+      pointer: root.querySelector(".readout-pointer"),
+    };
+    this.image = null;
+    this.wanted = null;
     this.samples = [];
-    listenToPointer(this);
-    listenToKeys(this);
-    this.listenToControls();
-    new ResizeObserver(() => this.resize()).observe(this.canvas.parentElement);
-    root.__ddad = this;
+    this.pointer = null;
+    this.frame = 0;
+    this.closing = new AbortController();
+    const { signal } = this.closing;
+    this.toolbar = new Toolbar(this, signal);
+    this.gestures = new Gestures(this, this.canvas, signal);
+    this.keys = new Keys(this, this.gestures, signal);
+    this.observer = new ResizeObserver(() => this.#resized());
+    this.observer.observe(this.canvas);
+    window.addEventListener("resize", () => this.#resized(), { signal });
+    const viewer = this;
+    root.__ddad = {
+      samples: this.samples,
+      get state() {
+        return { ...viewer.state, view: viewer.view };
+      },
+    };
   }
 
-  async load(data) {
-    const header = unpack(data);
-    if (header.digest === this.digest) return; // a rerun of the page, nothing new to show
-    this.digest = header.digest;
-    const sameImage = header.image_id === this.imageId;
-    const [pixels, ...maps] = await Promise.all(header.blobs.slice(1).map(inflate));
-    this.colors = new Uint32Array(256);
-    const rgb = header.blobs[0];
-    for (let i = 0; i < 256; i++) {
-      this.colors[i] =
-        (0xff000000 | (rgb[3 * i + 2] << 16) | (rgb[3 * i + 1] << 8) | rgb[3 * i]) >>> 0;
+  close() {
+    this.closing.abort();
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.fineTimer);
+    clearTimeout(this.reportTimer);
+    this.wanted = null;
+  }
+
+  // ---- data from the server ------------------------------------------------------------------
+
+  async receive(bytes) {
+    let wanted = null;
+    try {
+      const payload = readHeader(bytes);
+      const { header } = payload;
+      const picture = `${header.image_id}/${header.pixels_key}`;
+      wanted = { picture, all: `${picture}/${header.maps_key}` };
+      this.root.setAttribute("aria-label", header.description);
+      this.root.toggleAttribute("data-fill", header.fill);
+      if (this.wanted?.all === wanted.all) return;
+      const newMapsOnly = this.image?.key === picture && this.wanted?.picture === picture;
+      this.wanted = wanted;
+      if (newMapsOnly) await this.#loadMaps(payload, wanted);
+      else await this.#loadImage(payload, wanted);
+    } catch (error) {
+      if (this.wanted === wanted || wanted === null) this.#fail(error);
     }
-    const chosen = sameImage ? this.map.name : header.initial_map;
-    this.maps = header.maps.map((map, i) => {
-      const values = new Float32Array(maps[i]);
-      return { ...map, layer: new HeatLayer(values, map.size, map.maximum, this.colors) };
-    });
-    this.header = header;
-    if (!sameImage) this.openImage(header, new Uint16Array(pixels));
-    this.map = this.maps.find((map) => map.name === chosen) || this.maps[0];
-    this.threshold = this.map.threshold;
-    this.showControls();
-    this.resize();
-    this.request();
   }
 
-  openImage(header, pixels) {
-    this.imageId = header.image_id;
-    this.base = new BaseLayer(pixels, header.width, header.height, header.slope, header.intercept);
-    this.range = Math.max(this.base.top * header.slope, 1e-6);
-    this.boxes = header.boxes.map((box) => ({ ...box }));
-    this.selected = -1;
-    this.fitted = true;
-    this.invert = false;
-    this.aiVisible = header.ai_visible;
-    this.window = { center: header.window[0], width: header.window[1] };
-    this.stale = true;
-    this.root.setAttribute("aria-label", header.description);
+  async #loadImage({ header, readPart }, wanted) {
+    const kept = this.image?.id === header.image_id ? this.state.boxes : null;
+    this.#clear();
+    const [pixels, maps] = await Promise.all([readPixels(header, readPart), readMaps(header, readPart)]);
+    if (this.wanted !== wanted) return;
+    const { width, height } = header;
+    const fitting = kept?.filter((box) => box.x + box.width <= width && box.y + box.height <= height);
+    this.image = { key: wanted.picture, id: header.image_id, width, height, header };
+    this.base = new BaseLayer(pixels, header);
+    this.view = new ViewTransform(width, height);
+    this.state = {
+      imageId: header.image_id,
+      window: [...header.window],
+      preset: "default",
+      inverted: false,
+      tool: "window",
+      map: "",
+      thresholds: new Map(),
+      opacity: header.opacity,
+      aiVisible: header.ai_visible && header.maps.length > 0,
+      boxes: fitting ?? header.boxes,
+      selected: -1,
+      draft: null,
+    };
+    this.root.dataset.imageId = header.image_id;
+    this.#takeMaps(header, readPart, maps);
   }
 
-  // ---- what is shown -------------------------------------------------------------------------
+  /** Another model looked at the same picture: window, zoom and boxes are the reader's and stay. */
+  async #loadMaps({ header, readPart }, wanted) {
+    const maps = await readMaps(header, readPart);
+    if (this.wanted !== wanted) return;
+    if (this.maps.size === 0) this.state.aiVisible = header.ai_visible;
+    this.image.header = header;
+    this.#takeMaps(header, readPart, maps);
+  }
 
-  setWindow(center, width) {
-    this.window = { center, width: Math.max(width, this.range / 1000) };
-    this.stale = true;
-    this.request();
+  #takeMaps(header, readPart, maps) {
+    const colors = readColors(readPart(header.lut));
+    this.maps = maps;
+    this.heat = new HeatLayer(colors);
+    this.bar = new ColorBar(this.root, colors);
+    this.state.map = maps.has(header.initial_map) ? header.initial_map : "";
+    this.state.thresholds = new Map([...maps.values()].map((map) => [map.name, map.threshold]));
+    this.state.aiVisible &&= maps.size > 0;
+    this.problem.hidden = true;
+    this.toolbar.rebuild(header, maps);
+    this.#resized();
+    this.#changed({ fine: true });
+  }
+
+  /** Another image's pixels must not stay on the screen while this one is on its way. */
+  #clear() {
+    this.gestures.cancel();
+    clearTimeout(this.reportTimer);
+    this.image = null;
+    this.pointer = null;
+    this.root.dataset.ready = "false";
+    this.problem.hidden = true;
+    this.lines.view.replaceChildren();
+    this.lines.pointer.replaceChildren();
+    this.canvas.getContext("2d")?.reset();
+  }
+
+  #fail(error) {
+    this.#clear();
+    this.wanted = null;
+    this.problem.textContent = error.message || String(error);
+    this.problem.hidden = false;
+  }
+
+  // ---- what the reader does --------------------------------------------------------------------
+
+  setWindow(center, width, preset = CUSTOM_WINDOW) {
+    const narrowest = Math.abs(this.image.header.slope) || 1e-6;
+    this.state.window = [center, Math.max(width, narrowest)];
+    this.state.preset = preset;
+    this.#changed();
+  }
+
+  choosePreset(choice) {
+    const preset = this.image.header.presets[Number(choice)];
+    if (choice === "default" || !preset) this.setWindow(...this.image.header.window, "default");
+    else this.setWindow(preset[1], preset[2], choice);
   }
 
   toggleInvert() {
-    this.invert = !this.invert;
-    this.stale = true;
-    this.request();
-  }
-
-  setThreshold(value, final) {
-    this.threshold = clamp(value, 0, this.map.maximum);
-    this.request();
-    if (final) this.tell();
-  }
-
-  setOpacity(value, final) {
-    this.opacity = clamp(value, 0, 1);
-    this.request();
-    if (final) this.tell();
-  }
-
-  setMap(name) {
-    this.map = this.maps.find((map) => map.name === name) || this.map;
-    this.threshold = this.map.threshold;
-    this.request();
-    this.tell();
-  }
-
-  toggleAi() {
-    this.aiVisible = !this.aiVisible;
-    this.request();
-    this.tell();
+    this.state.inverted = !this.state.inverted;
+    this.#changed();
   }
 
   setTool(tool) {
-    this.tool = tool;
-    this.request();
-  }
-
-  panTo(x, y) {
-    this.fitted = false;
-    this.view = { ...this.view, x, y };
-    this.request();
-  }
-
-  zoomAt({ px, py }, factor) {
-    const scale = clamp(this.view.scale * factor, 0.05, 40);
-    const ratio = scale / this.view.scale;
-    this.fitted = false;
-    this.view = {
-      scale,
-      x: px - (px - this.view.x) * ratio,
-      y: py - (py - this.view.y) * ratio,
-    };
-    this.request();
+    this.state.tool = tool;
+    this.canvas.style.cursor = tool === "box" ? "crosshair" : "default";
+    this.#changed();
   }
 
   fit() {
-    if (!this.base) return;
-    const { width, height } = this.header;
-    const scale = Math.min(this.cssWidth / width, this.cssHeight / height);
-    this.view = {
-      scale,
-      x: (this.cssWidth - width * scale) / 2,
-      y: (this.cssHeight - height * scale) / 2,
-    };
-    this.fitted = true;
-    this.request();
+    this.view.fit();
+    this.#changed();
+  }
+
+  zoom(factor, x, y) {
+    this.view.zoomAt(factor, x, y);
+    this.#changed();
+  }
+
+  pan(dx, dy) {
+    this.view.pan(dx, dy);
+    this.#changed();
   }
 
   reset() {
-    this.invert = false;
-    this.setWindow(...this.header.window);
-    this.fit();
+    this.state.inverted = false;
+    this.view.fit();
+    this.choosePreset("default");
   }
 
-  // ---- boxes, in image pixels ----------------------------------------------------------------
-
-  addBox() {
-    this.boxes.push({ x: 0, y: 0, width: 0, height: 0, label: "" });
-    this.selected = this.boxes.length - 1;
-    return this.selected;
+  chooseMap(index) {
+    const name = [...this.maps.keys()][index];
+    if (name === undefined || !this.state.aiVisible) return false;
+    this.setMap(name);
+    return true;
   }
 
-  spanBox(index, a, b) {
-    const { width, height } = this.header;
-    const [x1, x2] = [clamp(a.x, 0, width), clamp(b.x, 0, width)];
-    const [y1, y2] = [clamp(a.y, 0, height), clamp(b.y, 0, height)];
-    Object.assign(this.boxes[index], {
-      x: Math.min(x1, x2),
-      y: Math.min(y1, y2),
-      width: Math.abs(x2 - x1),
-      height: Math.abs(y2 - y1),
-    });
-    this.request();
+  setMap(name) {
+    this.state.map = name;
+    this.#changed();
+    this.report();
   }
 
-  moveBox(index, x, y) {
-    const box = this.boxes[index];
-    box.x = clamp(x, 0, this.header.width - box.width);
-    box.y = clamp(y, 0, this.header.height - box.height);
-    this.request();
+  setThreshold(value) {
+    this.state.thresholds.set(this.state.map, value);
+    this.#changed();
   }
 
-  finishBox(index) {
-    const box = this.boxes[index];
-    if (box.width < 1 || box.height < 1) this.boxes.splice(index, 1);
-    this.tell();
-    this.request();
+  nudgeThreshold(direction) {
+    const map = this.maps.get(this.state.map);
+    if (!map || !this.state.aiVisible) return false;
+    const value = this.state.thresholds.get(map.name) + (direction * map.maximum) / 100;
+    this.setThreshold(Math.min(Math.max(value, 0), map.maximum));
+    clearTimeout(this.reportTimer);
+    this.reportTimer = setTimeout(() => this.report(), KEY_REPORT_DELAY_MS);
+    return true;
+  }
+
+  setOpacity(value) {
+    this.state.opacity = value;
+    this.#changed();
+  }
+
+  setAiVisible(visible) {
+    if (this.maps.size === 0) return false;
+    this.state.aiVisible = visible;
+    this.#changed();
+    this.report();
+    return true;
   }
 
   select(index) {
-    if (this.selected === index) return;
-    this.selected = index;
-    this.request();
+    this.state.selected = index;
+    this.#changed();
+  }
+
+  draftBox(box, index) {
+    this.state.draft = box && { box, index };
+    this.#changed();
+  }
+
+  commitDraft() {
+    const { draft, boxes } = this.state;
+    this.state.draft = null;
+    if (draft && draft.index >= 0) {
+      this.#setBoxes(boxes.with(draft.index, draft.box), draft.index);
+    } else if (draft && boxes.length < this.image.header.max_boxes) {
+      this.#setBoxes([...boxes, draft.box], boxes.length);
+    } else {
+      this.#changed();
+    }
   }
 
   deleteSelected() {
-    if (this.selected < 0) return;
-    this.boxes.splice(this.selected, 1);
-    this.selected = -1;
-    this.tell();
-    this.request();
+    const { boxes, selected } = this.state;
+    if (selected < 0) return false;
+    this.gestures.cancel();
+    this.#setBoxes(boxes.filter((_, i) => i !== selected), -1);
+    return true;
   }
 
-  tell() {
-    const round = (value) => Math.round(value * 10) / 10;
-    this.report({
-      image_id: this.imageId,
-      map: this.map.name,
-      threshold: this.threshold,
-      opacity: this.opacity,
-      ai_visible: this.aiVisible,
-      boxes: this.boxes.map((box) => ({
-        x: round(box.x),
-        y: round(box.y),
-        width: round(box.width),
-        height: round(box.height),
-        label: box.label || "",
-      })),
+  #setBoxes(boxes, selected) {
+    this.state.boxes = boxes;
+    this.state.selected = selected;
+    this.#changed();
+    this.report();
+  }
+
+  hover(point) {
+    this.pointer = point;
+    if (this.image) this.#showPointer();
+  }
+
+  /** Tell the server. It hears of what goes on record, never of how the image was looked at. */
+  report() {
+    clearTimeout(this.reportTimer);
+    if (!this.image) return;
+    const { state } = this;
+    this.send({
+      image_id: state.imageId,
+      maps_key: this.image.header.maps_key,
+      boxes: state.boxes,
+      map: state.map,
+      threshold: state.thresholds.get(state.map) ?? 0,
+      opacity: state.opacity,
+      ai_visible: state.aiVisible,
     });
   }
 
-  // ---- drawing -------------------------------------------------------------------------------
+  // ---- drawing ---------------------------------------------------------------------------------
 
-  resize() {
-    const { clientWidth, clientHeight } = this.canvas.parentElement;
-    if (!clientWidth || !clientHeight) return;
-    const ratio = window.devicePixelRatio || 1;
-    this.cssWidth = clientWidth;
-    this.cssHeight = clientHeight;
-    const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
+  #changed({ fine = false } = {}) {
+    if (!this.image) return;
+    this.fine ||= fine;
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.#onFrame());
+  }
+
+  #resized() {
+    if (!this.image) return;
+    const { clientWidth, clientHeight } = this.canvas;
+    if (clientWidth < 2 || clientHeight < 2) return;
+    this.view.resize(clientWidth, clientHeight);
+    this.#changed({ fine: true });
+  }
+
+  #onFrame() {
+    this.frame = 0;
+    if (!this.image || this.view.stage.width < 2) return;
+    const fine = this.fine;
+    this.fine = false;
+    try {
+      const started = performance.now();
+      this.#draw(fine);
+      // The finer repaint after a gesture is no answer to a move of the hand: it is not counted.
+      if (!fine) this.#sample(performance.now() - started);
+      this.root.dataset.ready = "true";
+    } catch (error) {
+      this.#fail(error);
     }
-    if (this.fitted) this.fit();
-    this.request();
   }
 
-  request() {
-    if (this.asked || !this.base || !this.cssWidth) return;
-    this.asked = performance.now();
-    requestAnimationFrame(() => this.draw());
-  }
-
-  draw() {
-    const started = performance.now();
-    const { context, view } = this;
-    if (this.stale) this.base.paint(this.window.center, this.window.width, this.invert);
-    this.stale = false;
-    const ratio = this.canvas.width / this.cssWidth;
-    context.setTransform(1, 0, 0, 1, 0, 0);
+  #draw(fine) {
+    const { state, view } = this;
+    const map = this.maps.get(state.map);
+    const threshold = state.thresholds.get(state.map);
+    this.toolbar.sync(state, map);
+    const context = fitCanvas(this.canvas);
     context.fillStyle = "#000";
-    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = view.scale * ratio < 1 ? "medium" : "low";
-    const width = this.header.width * view.scale;
-    const height = this.header.height * view.scale;
-    context.drawImage(this.base.canvas, view.x, view.y, width, height);
-    if (this.aiVisible && this.map) {
-      this.map.layer.paint(this.threshold);
-      context.globalAlpha = this.opacity;
-      context.drawImage(this.map.layer.canvas, view.x, view.y, width, height);
+    context.fillRect(0, 0, view.stage.width, view.stage.height);
+    const shrunk = view.scale * (window.devicePixelRatio || 1) < COARSE_SCALE;
+    context.imageSmoothingQuality = shrunk && fine ? "high" : "low";
+    if (shrunk && !fine) this.#drawFineLater();
+    const { x, y, width, height } = view.imageRect();
+    this.base.paint(state.window, state.inverted);
+    context.drawImage(this.base.canvas, x, y, width, height);
+    if (map && state.aiVisible) {
+      this.heat.paint(map, threshold);
+      context.imageSmoothingQuality = "low";
+      context.globalAlpha = state.opacity;
+      context.drawImage(this.heat.canvas, x, y, width, height);
       context.globalAlpha = 1;
+      this.bar.draw(map, threshold);
     }
-    drawBoxes(context, this.boxes, this.selected, view);
-    this.showState();
-    const now = performance.now();
-    this.samples.push({ work: now - started, latency: now - this.asked });
-    if (this.samples.length > MAX_SAMPLES) this.samples.shift();
-    this.asked = 0;
-    this.root.dataset.ready = "true";
+    this.#drawBoxes(context);
+    this.#showView(threshold);
+    this.#showPointer();
   }
 
-  fail(error) {
-    const message = this.part("message");
-    message.hidden = false;
-    message.textContent = `The image could not be drawn (${error.message}). Reload the page.`;
+  #drawFineLater() {
+    clearTimeout(this.fineTimer);
+    this.fineTimer = setTimeout(() => this.#changed({ fine: true }), FINE_DELAY_MS);
+  }
+
+  #drawBoxes(context) {
+    const { boxes, selected, draft } = this.state;
+    const spacing = this.image.header.spacing_mm;
+    const shown = draft && draft.index >= 0 ? boxes.with(draft.index, draft.box) : [...boxes];
+    if (draft && draft.index < 0) shown.push(draft.box);
+    shown.forEach((box, i) => {
+      const active = i === selected || i === boxes.length;
+      const caption = [box.label, active && boxSize(box, spacing)].filter(Boolean).join("  ");
+      drawBox(context, box, this.view, { selected: i === selected, caption });
+    });
+  }
+
+  #sample(milliseconds) {
+    this.samples.push(milliseconds);
+    if (this.samples.length > KEPT_SAMPLES) this.samples.shift();
+    this.root.dataset.redrawMs = milliseconds.toFixed(2);
+  }
+
+  #showView(threshold) {
+    const { window: [center, width], inverted, map, boxes } = this.state;
+    const zoom = Math.round(100 * this.view.scale * (window.devicePixelRatio || 1));
+    const number = (value) => formatLevel(value, width);
+    showLine(this.lines.view, [
+      `W ${number(width)}`,
+      `C ${number(center)}`,
+      `Zoom ${zoom} %`,
+      inverted && "Inverted",
+      boxes.length >= this.image.header.max_boxes && `${boxes.length} boxes, no more can be added`,
+    ]);
+    Object.assign(this.root.dataset, {
+      window: `${center},${width}`,
+      threshold: threshold ?? "",
+      map,
+      boxes: boxes.length,
+    });
+  }
+
+  #showPointer() {
+    const at = this.pointer && this.view.toImage(this.pointer.x, this.pointer.y);
+    const { width, height, header } = this.image;
+    if (!at || at.x < 0 || at.y < 0 || at.x >= width || at.y >= height) {
+      showLine(this.lines.pointer, []);
+      return;
+    }
+    const [column, row] = [Math.floor(at.x), Math.floor(at.y)];
+    const [rowMm, columnMm] = header.spacing_mm ?? [];
+    const map = this.state.aiVisible && this.maps.get(this.state.map);
+    const heat = map && mapValueAt(map, at.x / width, at.y / height);
+    showLine(this.lines.pointer, [
+      `x ${column}  y ${row}`,
+      columnMm && `${(at.x * columnMm).toFixed(1)}, ${(at.y * rowMm).toFixed(1)} mm`,
+      `value ${formatLevel(this.base.valueAt(column, row), this.state.window[1])}`,
+      typeof heat === "number" && `${map.title} ${formatValue(heat, map.maximum)} ${map.unit}`,
+    ]);
   }
 }
 
-export default function (component) {
-  const { data, parentElement, setStateValue } = component;
+/** A grey value: whole numbers unless the window is so narrow that the fraction matters. */
+function formatLevel(value, width) {
+  return value.toFixed(width >= 50 ? 0 : width >= 5 ? 1 : 3);
+}
+
+function showLine(line, parts) {
+  const texts = parts.filter(Boolean);
+  while (line.children.length < texts.length) line.append(document.createElement("span"));
+  while (line.children.length > texts.length) line.lastChild.remove();
+  texts.forEach((text, i) => {
+    if (line.children[i].textContent !== text) line.children[i].textContent = text;
+  });
+}
+
+const mounted = new WeakMap();
+
+export default function mount({ parentElement, data, setStateValue }) {
   const root = parentElement.querySelector(".ddad-viewer");
-  const viewer = root.__ddad || new Viewer(root);
-  viewer.report = (state) => setStateValue("view", state);
-  viewer.load(data).catch((error) => viewer.fail(error));
+  let viewer = mounted.get(parentElement);
+  if (viewer?.root !== root) {
+    viewer?.close();
+    viewer = new Viewer(root);
+    mounted.set(parentElement, viewer);
+  }
+  viewer.send = (view) => setStateValue("view", view);
+  viewer.receive(data);
+  // Streamlit also runs the clean-up of a call that a later call overtook; only the latest
+  // call's clean-up means that the component is gone.
+  const call = {};
+  viewer.latestCall = call;
+  return () => {
+    if (viewer.latestCall !== call) return;
+    viewer.close();
+    mounted.delete(parentElement);
+  };
 }

@@ -1,0 +1,60 @@
+// What the server sent, taken apart. The layout is described in `pack` of __init__.py.
+
+/** Read the header; the parts stay where they are until `readPart` asks for one. */
+function readHeader(bytes) {
+  if (!(bytes instanceof Uint8Array) || bytes.byteLength < 4) {
+    throw new Error("The image data did not arrive. Reload the page.");
+  }
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  const body = bytes.subarray(4 + length);
+  return { header, readPart: ([offset, size]) => body.subarray(offset, offset + size) };
+}
+
+/** Inflate zlib bytes; `expected` is the length they must come to. */
+async function inflate(bytes, expected, what) {
+  if (typeof DecompressionStream === "undefined") {
+    throw new Error("This browser cannot unpack the image. Use a current Chrome, Edge, Firefox or Safari.");
+  }
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  let buffer;
+  try {
+    buffer = await new Response(stream).arrayBuffer();
+  } catch {
+    throw new Error(`The ${what} arrived damaged. Reload the page.`);
+  }
+  if (buffer.byteLength !== expected) {
+    throw new Error(`The ${what} has ${buffer.byteLength} bytes; ${expected} were expected.`);
+  }
+  return buffer;
+}
+
+async function readPixels(header, readPart) {
+  const size = header.width * header.height;
+  return new Uint16Array(await inflate(readPart(header.pixels), 2 * size, "image"));
+}
+
+/** Maps by name, each with its values enlarged for drawing. */
+async function readMaps(header, readPart) {
+  const maps = new Map();
+  for (const layer of header.maps) {
+    const bytes = 4 * layer.size * layer.size;
+    const coarse = new Float32Array(await inflate(readPart(layer.values), bytes, `map ${layer.title}`));
+    maps.set(layer.name, {
+      ...layer,
+      coarse,
+      maximum: layer.maximum > 0 ? layer.maximum : 1,
+      fine: null,
+    });
+  }
+  return maps;
+}
+
+/** 256 RGB triples -> 256 opaque colours in the byte order of ImageData. */
+function readColors(bytes) {
+  const colors = new Uint32Array(256);
+  for (let i = 0; i < 256; i += 1) {
+    colors[i] = (0xff000000 | (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i]) >>> 0;
+  }
+  return colors;
+}

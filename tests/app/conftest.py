@@ -1,0 +1,150 @@
+"""Real homes, real weights, real images: a few of each, made once and copied."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+
+import ddad_core.registry
+from app.bootstrap import build_services
+from app.services.container import Services
+from app.services.people import Reader
+from app.settings import REPOSITORY, load_settings
+
+DEMO = REPOSITORY / "data" / "demo"
+GALLERY_FILES = ("00000150_002.png", "00001426_000.png", "00003391_001.png")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights_are_read_once() -> Iterator[None]:
+    """Every home gets the shipped networks; reading 57 MB for each would only cost time."""
+    patch = pytest.MonkeyPatch()
+    cached = functools.cache(ddad_core.registry.load_model)
+    patch.setattr(ddad_core.registry, "load_model", cached)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def small_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of three of the shipped images, the first one with boxes."""
+    folder = tmp_path_factory.mktemp("gallery")
+    with (DEMO / "gallery.csv").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if row["file"] in GALLERY_FILES]
+    with (folder / "gallery.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, reader.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        shutil.copy(DEMO / row["file"], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build(small_gallery: Path) -> Callable[[Path], Services]:
+    """Wire the services to a home folder, as the program does when it starts."""
+
+    def build_on(home: Path) -> Services:
+        environ = {"DDAD_HOME": str(home), "DDAD_GALLERY": str(small_gallery), "DDAD_DEVICE": "cpu"}
+        return build_services(load_settings(environ))
+
+    return build_on
+
+
+@pytest.fixture(scope="session")
+def _loaded_home(
+    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path], Services]
+) -> Path:
+    home = tmp_path_factory.mktemp("loaded") / "home"
+    services = build(home)
+    services.gallery.load(services.gallery.missing())
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where an empty home will be."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def empty(home: Path, build: Callable[[Path], Services]) -> Services:
+    """Services on an empty home."""
+    return build(home)
+
+
+@pytest.fixture
+def loaded_home(tmp_path: Path, _loaded_home: Path) -> Path:
+    """A home of its own that holds the three cases of the small gallery."""
+    return Path(shutil.copytree(_loaded_home, tmp_path / "home"))
+
+
+@pytest.fixture
+def loaded(loaded_home: Path, build: Callable[[Path], Services]) -> Services:
+    """Services on a home with three cases."""
+    return build(loaded_home)
+
+
+@pytest.fixture
+def ana() -> Reader:
+    return Reader("Ana Ruiz")
+
+
+@pytest.fixture
+def ben() -> Reader:
+    return Reader("Ben Okafor")
+
+
+@pytest.fixture(scope="session")
+def png_bytes() -> bytes:
+    """A radiograph as PNG that no gallery of these tests holds."""
+    return (DEMO / "00001865_000.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def dicom_bytes() -> bytes:
+    return (DEMO / "nih_dx_pa.dcm").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def changed_dicom(dicom_bytes: bytes) -> Callable[..., bytes]:
+    """The shipped DICOM file with some attributes set anew."""
+
+    def change(**attributes: object) -> bytes:
+        dataset = pydicom.dcmread(io.BytesIO(dicom_bytes))
+        for name, value in attributes.items():
+            setattr(dataset, name, value)
+        out = io.BytesIO()
+        dataset.save_as(out)
+        return out.getvalue()
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def ct_bytes(changed_dicom: Callable[..., bytes]) -> bytes:
+    return changed_dicom(Modality="CT")
+
+
+@pytest.fixture(scope="session")
+def small_png() -> Callable[[int], bytes]:
+    """A small grey PNG, another one for each seed: quick to take in."""
+
+    def make(seed: int) -> bytes:
+        noise = np.random.default_rng(seed).normal(0, 6, (96, 80))
+        grey = np.clip(np.linspace(20, 230, 80)[None, :] + noise, 0, 255).astype(np.uint8)
+        done, data = cv2.imencode(".png", grey)
+        assert done
+        return data.tobytes()
+
+    return make

@@ -1,0 +1,519 @@
+"""The viewer in a real browser: what is drawn, what the mouse does, what the server hears."""
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.ui.viewer import MapLayer, ViewerBox, ViewerData, parse_state
+
+REPOSITORY = Path(__file__).parents[2]
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZE = 64
+HOT = (slice(16, 32), slice(32, 48))  # rows, columns of the map that stand out
+HOT_VALUE, THRESHOLD, MAXIMUM = 5.0, 2.0, 8.0
+DARK, BRIGHT = 1000, 3000
+COLORS = cv2.applyColorMap(
+    np.arange(256, dtype=np.uint8).reshape(256, 1), cv2.COLORMAP_PLASMA
+).reshape(256, 3)[:, ::-1]
+
+SCRIPT = """
+import json
+from dataclasses import asdict, replace
+import streamlit as st
+from app.ui.viewer import viewer
+from tests.browser.test_viewer_component import plain_image, twelve_bit_image
+
+st.set_page_config(layout="wide")
+st.html("<style>.block-container { padding: 0 1rem } header { visibility: hidden }</style>")
+other_image = st.checkbox("Other image")
+other_model = st.checkbox("Other model")
+data = twelve_bit_image() if other_image else plain_image()
+if other_model:
+    data = replace(data, maps=tuple(replace(m, threshold=3.5) for m in data.maps))
+st.text(json.dumps(asdict(viewer(data))))
+"""
+
+
+def make_map(name, title):
+    values = np.zeros((SIZE, SIZE), "<f4")
+    values[HOT] = HOT_VALUE
+    return MapLayer(name, title, "σ", zlib.compress(values.tobytes()), SIZE, THRESHOLD, MAXIMUM)
+
+
+def make_data(image_id, pixels, **changes):
+    height, width = pixels.shape
+    facts = {
+        "image_id": image_id,
+        "width": width,
+        "height": height,
+        "pixels": zlib.compress(pixels.astype("<u2").tobytes()),
+        "slope": 1.0,
+        "intercept": 0.0,
+        "window": (2000.0, 4000.0),
+        "presets": (("Narrow", 2000.0, 1000.0),),
+        "spacing_mm": (0.5, 0.5),
+        "maps": (make_map("inter", "A_inter"), make_map("intra", "A_intra")),
+        "initial_map": "inter",
+        "ai_visible": True,
+        "boxes": (),
+        "colors": COLORS.tobytes(),
+        "description": f"Chest radiograph, case {image_id}",
+    }
+    return ViewerData(**{**facts, **changes})
+
+
+def plain_image():
+    """300 x 200: the left half dark, the right half bright."""
+    pixels = np.full((200, 300), DARK)
+    pixels[:, 150:] = BRIGHT
+    return make_data(1, pixels)
+
+
+def twelve_bit_image():
+    """512 x 640, a ramp over all of 12 bits, with a box from the database."""
+    pixels = np.broadcast_to(np.linspace(0, 4095, 512), (640, 512))
+    return make_data(2, pixels, boxes=(ViewerBox(10.0, 20.0, 30.0, 40.0, "seed"),))
+
+
+class Page:
+    """What a reader and the test can do with the viewer on a page."""
+
+    def __init__(self, page):
+        self.page = page
+        self.frames = []
+        page.on("websocket", lambda ws: ws.on("framesent", self.note_frame))
+        self.root = page.locator(".ddad-viewer")
+        self.canvas = page.locator(".ddad-viewer .stage > canvas")
+
+    def note_frame(self, frame):
+        self.frames.append(frame)
+
+    def open(self, url):
+        self.page.goto(url)
+        self.wait_for_image(1)
+
+    def wait_for_image(self, image_id):
+        self.page.wait_for_selector(
+            f'.ddad-viewer[data-ready="true"][data-image-id="{image_id}"]', timeout=20_000
+        )
+
+    def settle(self):
+        """Two frames: one to ask for, one to be sure that the drawing is on the canvas."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def view(self):
+        return self.root.evaluate(
+            "root => { const { scale, x, y } = root.__ddad.state.view; return { scale, x, y } }"
+        )
+
+    def on_page(self, x, y):
+        """Image coordinates -> page coordinates."""
+        corner, view = self.canvas.bounding_box(), self.view()
+        return (
+            corner["x"] + view["x"] + x * view["scale"],
+            corner["y"] + view["y"] + y * view["scale"],
+        )
+
+    def row_of_colors(self, y, x0, x1):
+        """RGB of the canvas along an image row, and the image column of each."""
+        self.settle()
+        view = self.view()
+        row = round(view["y"] + y * view["scale"])
+        left = round(view["x"] + x0 * view["scale"])
+        right = round(view["x"] + x1 * view["scale"])
+        flat = self.canvas.evaluate(
+            "(canvas, [left, row, width]) =>"
+            " [...canvas.getContext('2d').getImageData(left, row, width, 1).data]",
+            [left, row, right - left],
+        )
+        colors = np.array(flat).reshape(-1, 4)[:, :3]
+        columns = (np.arange(left, right) + 0.5 - view["x"]) / view["scale"]
+        return colors, columns
+
+    def color(self, x, y):
+        return self.row_of_colors(y, x, x + 3)[0][0]
+
+    def hot_span(self, y, x0=0, x1=300):
+        """First and last image column that carries the overlay in a row; None without any."""
+        colors, columns = self.row_of_colors(y, x0, x1)
+        hot = np.ptp(colors, axis=1) > 12
+        return (columns[hot][0], columns[hot][-1]) if hot.any() else None
+
+    def drag(self, start, end, button="left"):
+        self.page.mouse.move(*start)
+        self.page.mouse.down(button=button)
+        self.page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        self.page.mouse.move(*end)
+        self.page.mouse.up(button=button)
+        self.settle()
+
+    def focus(self):
+        self.root.focus()
+
+    def draw_box(self, left, top, right, bottom):
+        self.focus()
+        self.page.keyboard.press("b")
+        self.drag(self.on_page(left, top), self.on_page(right, bottom))
+
+    def reported(self, accept):
+        """The state that the script printed, once it is acceptable."""
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            state = json.loads(self.page.get_by_test_id("stText").inner_text())
+            if accept(state):
+                return state
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"The server never heard of it; it last had {state}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    script = tmp_path_factory.mktemp("viewer") / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    port = free_port()
+    options = {
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        wait_until_healthy(process, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def wait_until_healthy(process, port):
+    for _ in range(200):
+        assert process.poll() is None, "The test's Streamlit server ended by itself."
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("The test's Streamlit server did not come up in 20 s.")
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    # One context for all: Streamlit's own scripts then come from the browser's cache.
+    found = browser.new_context(viewport={"width": 1200, "height": 800})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def shown(server, context):
+    page = context.new_page()
+    viewer = Page(page)
+    viewer.open(server)
+    yield viewer
+    page.close()
+
+
+def test_default_window_gives_the_grey_of_the_formula(shown):
+    for x, value in ((40, DARK), (250, BRIGHT)):
+        expected = 255 * ((value - 2000) / 4000 + 0.5)
+        assert shown.color(x, 150) == pytest.approx([expected] * 3, abs=1.5)
+
+
+def test_left_drag_changes_the_window_without_telling_the_server(shown):
+    before = shown.color(250, 150)
+    sent = len(shown.frames)
+    x, y = shown.on_page(250, 150)
+    shown.drag((x, y), (x - 120, y))
+    narrower = shown.color(250, 150)
+    assert narrower[0] > before[0] + 10
+    shown.drag((x, y), (x, y + 80))
+    assert shown.color(250, 150)[0] < narrower[0] - 10
+    shown.focus()
+    shown.page.keyboard.press("0")
+    assert shown.color(250, 150) == pytest.approx(before, abs=1)
+    assert len(shown.frames) == sent
+
+
+def test_invert_and_presets_change_the_grey(shown):
+    shown.focus()
+    shown.page.keyboard.press("i")
+    assert shown.color(40, 150)[0] == pytest.approx(255 * 0.75, abs=1.5)
+    shown.page.keyboard.press("i")
+    shown.page.get_by_label("Window preset").select_option(label="Narrow")
+    assert shown.color(40, 150)[0] == 0
+
+
+def expected_edge(cell, width):
+    """Where a step from 0 to HOT_VALUE between two map cells crosses the threshold."""
+    return (cell - 0.5 + THRESHOLD / HOT_VALUE) / SIZE * width
+
+
+def test_overlay_lies_on_the_right_pixels_of_a_wide_image(shown):
+    left, right = shown.hot_span(75)
+    tolerance = 300 / SIZE / 8 + 1.5 / shown.view()["scale"]
+    assert left == pytest.approx(expected_edge(32, 300), abs=tolerance)
+    assert right == pytest.approx(300 - expected_edge(16, 300), abs=tolerance)
+    assert shown.hot_span(40) is None
+    assert shown.hot_span(110) is None
+
+
+def test_overlay_stays_on_its_pixels_through_zoom_and_pan(shown):
+    shown.page.mouse.move(*shown.on_page(160, 80))
+    shown.page.mouse.wheel(0, -250)
+    shown.settle()
+    x, y = shown.on_page(160, 80)
+    before = shown.view()
+    shown.drag((x, y), (x + 40, y - 25), button="right")
+    after = shown.view()
+    assert after["x"] - before["x"] == pytest.approx(40, abs=0.1)
+    assert after["y"] - before["y"] == pytest.approx(-25, abs=0.1)
+    left, right = shown.hot_span(75, 130, 245)
+    assert left == pytest.approx(expected_edge(32, 300), abs=1.5)
+    assert right == pytest.approx(300 - expected_edge(16, 300), abs=1.5)
+    assert shown.hot_span(40, 130, 245) is None
+
+
+def test_wheel_zooms_at_the_pointer(shown):
+    x, y = shown.on_page(60, 150)
+    shown.page.mouse.move(x, y)
+    shown.page.mouse.wheel(0, -300)
+    shown.settle()
+    assert shown.on_page(60, 150) == pytest.approx((x, y), abs=0.5)
+
+
+def test_overlay_has_constant_opacity_above_the_threshold(shown):
+    color = COLORS[round(255 * HOT_VALUE / MAXIMUM)].astype(float)
+    grey = 255 * 0.75
+    assert shown.color(187, 75) == pytest.approx(0.45 * color + 0.55 * grey, abs=3)
+
+
+def test_threshold_drag_is_drawn_at_once_and_sent_on_release(shown):
+    slider = shown.page.get_by_label("Pixel threshold")
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    sent = len(shown.frames)
+    assert shown.hot_span(75)
+    shown.page.mouse.move(box["x"] + box["width"] * THRESHOLD / MAXIMUM, y)
+    shown.page.mouse.down()
+    for share in (0.3, 0.5, 0.7, 0.9):
+        shown.page.mouse.move(box["x"] + box["width"] * share, y)
+    assert shown.hot_span(75) is None
+    shown.page.wait_for_timeout(200)
+    assert len(shown.frames) == sent
+    shown.page.mouse.up()
+    state = shown.reported(lambda state: state["pixel_threshold"] > HOT_VALUE)
+    assert len(shown.frames) > sent
+    assert state["pixel_threshold"] == pytest.approx(float(slider.input_value()))
+
+
+def test_hiding_the_ai_is_drawn_and_reported(shown):
+    shown.focus()
+    shown.page.keyboard.press("h")
+    assert shown.hot_span(75) is None
+    assert shown.reported(lambda state: not state["ai_visible"])
+    shown.page.keyboard.press("h")
+    assert shown.hot_span(75)
+
+
+def test_second_key_chooses_the_second_map(shown):
+    shown.focus()
+    shown.page.keyboard.press("2")
+    assert shown.reported(lambda state: state["map_name"] == "intra")
+
+
+def test_box_is_drawn_moved_and_deleted_in_image_pixels(shown):
+    shown.draw_box(20, 110, 60, 170)
+    (box,) = shown.reported(lambda state: state["boxes"])["boxes"]
+    assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx(
+        [20, 110, 40, 60], abs=1
+    )
+    shown.drag(shown.on_page(20, 140), shown.on_page(30, 145))
+    moved = shown.reported(lambda state: state["boxes"][0]["x"] > 25)["boxes"][0]
+    assert (moved["x"], moved["y"]) == pytest.approx((30, 115), abs=1)
+    assert (moved["width"], moved["height"]) == (box["width"], box["height"])
+    shown.page.keyboard.press("Delete")
+    assert shown.reported(lambda state: not state["boxes"])
+
+
+def test_box_is_cut_at_the_image(shown):
+    shown.draw_box(250, 150, 320, 215)
+    (box,) = shown.reported(lambda state: state["boxes"])["boxes"]
+    assert box["x"] + box["width"] == pytest.approx(300, abs=0.01)
+    assert box["y"] + box["height"] == pytest.approx(200, abs=0.01)
+
+
+def test_escape_abandons_a_box_under_way(shown):
+    shown.focus()
+    shown.page.keyboard.press("b")
+    shown.page.mouse.move(*shown.on_page(20, 110))
+    shown.page.mouse.down()
+    shown.page.mouse.move(*shown.on_page(60, 170))
+    shown.page.keyboard.press("Escape")
+    shown.page.mouse.up()
+    shown.draw_box(100, 110, 140, 170)
+    (box,) = shown.reported(lambda state: state["boxes"])["boxes"]
+    assert box["x"] == pytest.approx(100, abs=1)
+
+
+def test_a_rerun_keeps_window_and_zoom(shown):
+    x, y = shown.on_page(40, 150)
+    shown.drag((x, y), (x + 60, y))
+    shown.page.mouse.wheel(0, -200)
+    shown.settle()
+    window, view = shown.root.get_attribute("data-window"), shown.view()
+    shown.draw_box(20, 110, 60, 150)
+    shown.reported(lambda state: state["boxes"])
+    assert shown.root.get_attribute("data-window") == window
+    assert shown.view() == view
+
+
+def test_another_image_brings_its_own_boxes(shown):
+    shown.draw_box(20, 110, 60, 170)
+    shown.reported(lambda state: state["boxes"])
+    shown.page.get_by_text("Other image").click()
+    shown.wait_for_image(2)
+    state = shown.reported(lambda state: state["boxes"] and state["boxes"][0]["label"] == "seed")
+    assert len(state["boxes"]) == 1
+    assert shown.root.get_attribute("data-boxes") == "1"
+
+
+def test_another_model_keeps_the_boxes_and_brings_its_threshold(shown):
+    shown.draw_box(20, 110, 60, 170)
+    shown.page.keyboard.press("]")
+    shown.reported(lambda state: state["boxes"] and state["pixel_threshold"] > THRESHOLD)
+    shown.page.get_by_text("Other model").click()
+    state = shown.reported(lambda state: state["pixel_threshold"] == 3.5)
+    assert len(state["boxes"]) == 1
+    shown.page.wait_for_selector('.ddad-viewer[data-threshold="3.5"][data-boxes="1"]')
+
+
+def test_pixel_value_is_read_out_in_full(shown):
+    shown.page.get_by_text("Other image").click()
+    shown.wait_for_image(2)
+    shown.page.mouse.move(*shown.on_page(300.5, 300.5))
+    stored = int(np.linspace(0, 4095, 512)[300])
+    assert f"value {stored}" in shown.page.locator(".readout").inner_text()
+
+
+def test_unused_keys_pass_on(shown):
+    shown.page.evaluate(
+        "() => document.addEventListener('keydown', e => { window.passedOn = e.key })"
+    )
+    shown.focus()
+    shown.page.keyboard.press("j")
+    assert shown.page.evaluate("window.passedOn") == "j"
+    shown.page.keyboard.press("f")
+    assert shown.page.evaluate("window.passedOn") == "j"
+
+
+def report(data, **changes):
+    """A well-formed report of the browser, with changes."""
+    whole = {
+        "image_id": data.image_id,
+        "maps_key": getattr(data, "maps_key", None),
+        "boxes": [],
+        "map": "intra",
+        "threshold": 4.0,
+        "opacity": 0.7,
+        "ai_visible": False,
+    }
+    return {**whole, **changes}
+
+
+def box(**changes):
+    return {"x": 1, "y": 2, "width": 3, "height": 4, "label": "", **changes}
+
+
+def test_a_sound_report_is_taken_as_it_is():
+    data = plain_image()
+    state = parse_state(report(data, boxes=[box(label="nodule")]), data)
+    assert state.boxes == (ViewerBox(1.0, 2.0, 3.0, 4.0, "nodule"),)
+    assert (state.map_name, state.pixel_threshold) == ("intra", 4.0)
+    assert (state.opacity, state.ai_visible) == (0.7, False)
+
+
+@pytest.mark.parametrize(
+    "raw", [None, "x", 3, [], {}, {"image_id": 7}, {"image_id": True, "boxes": []}]
+)
+def test_a_report_for_nothing_or_another_image_gives_the_defaults(raw):
+    data = make_data(1, np.zeros((200, 300)), boxes=(ViewerBox(1.0, 1.0, 5.0, 5.0),))
+    state = parse_state(raw, data)
+    assert state.boxes == data.boxes
+    assert (state.map_name, state.pixel_threshold) == ("inter", THRESHOLD)
+    assert (state.opacity, state.ai_visible) == (0.45, True)
+
+
+@pytest.mark.parametrize(
+    "bad", [math.nan, math.inf, "3", None, True, [], {}, 10**400], ids=lambda bad: str(bad)[:8]
+)
+def test_numbers_that_are_none_fall_back(bad):
+    data = plain_image()
+    boxes = [box(x=bad), box(height=bad), box()]
+    state = parse_state(report(data, threshold=bad, opacity=bad, boxes=boxes), data)
+    assert (state.pixel_threshold, state.opacity) == (THRESHOLD, 0.45)
+    assert len(state.boxes) == 1
+
+
+@pytest.mark.parametrize("bad", ["other", None, 3, ["inter"]])
+def test_an_unknown_map_falls_back_to_the_initial_one(bad):
+    data = plain_image()
+    assert parse_state(report(data, map=bad), data).map_name == "inter"
+
+
+def test_numbers_are_clamped():
+    data = plain_image()
+    state = parse_state(report(data, threshold=99, opacity=-1), data)
+    assert (state.pixel_threshold, state.opacity) == (MAXIMUM, 0.0)
+
+
+def test_boxes_are_cut_to_the_image_or_dropped():
+    data = plain_image()
+    boxes = [
+        box(x=-5, width=10),
+        box(x=290, width=50),
+        box(x=400),
+        box(width=0),
+        box(height=-3),
+        "box",
+    ]
+    kept = parse_state(report(data, boxes=boxes), data).boxes
+    assert [(b.x, b.width) for b in kept] == [(0.0, 5.0), (290.0, 10.0)]
+
+
+def test_too_many_boxes_and_too_long_labels_are_cut():
+    data = plain_image()
+    boxes = [box(label="a" * 500), box(label=7)] + [box()] * 200
+    kept = parse_state(report(data, boxes=boxes), data).boxes
+    assert len(kept) == 100
+    assert kept[0].label == "a" * 80

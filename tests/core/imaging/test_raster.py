@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.raster import read_raster
+
+
+@pytest.fixture
+def grey(ramp):
+    return ramp(0, 255).astype(np.uint8)
+
+
+def noise(seed: int = 0, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (80, 96, channels)).astype(np.uint8)
+
+
+def refusal(data: bytes, format: str) -> str:
+    with pytest.raises(RefusedImageError) as caught:
+        read_raster(data, format)
+    assert caught.value.next_step
+    return caught.value.problem
+
+
+def test_a_real_png_is_exact(real_file):
+    path = real_file("00000150_002.png")
+    found = read_raster(path.read_bytes(), "png")
+    with Image.open(path) as image:
+        assert np.array_equal(found.pixels, np.asarray(image.convert("L")))
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (found.facts.format, found.facts.bits, found.windows) == ("png", 8, ())
+
+
+def test_real_grey_saved_as_colour_jpeg_keeps_its_luma(shared_file):
+    folder = shared_file("kermany/train/NORMAL")
+    for path in sorted(folder.iterdir())[:10]:
+        with Image.open(path) as image:
+            assert image.mode == "RGB"
+            expected = np.asarray(image.convert("L"), dtype=np.float32)
+        assert np.array_equal(read_raster(path.read_bytes(), "jpeg").pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_8_bit_png_of_every_mode_keeps_its_grey(grey, image_bytes, mode):
+    found = read_raster(image_bytes(Image.fromarray(grey).convert(mode)), "png")
+    assert np.array_equal(found.pixels, grey)
+    assert found.facts.bits == 8
+
+
+def test_transparency_is_laid_on_black(grey, image_bytes):
+    alpha = np.full_like(grey, 255)
+    alpha[:20] = 0
+    found = read_raster(image_bytes(Image.fromarray(np.dstack([grey] * 3 + [alpha]))), "png")
+    assert np.array_equal(found.pixels[20:], grey[20:])
+    assert np.all(found.pixels[:20] == 0)
+
+
+def test_16_bit_png_keeps_its_precision(ramp, image_bytes):
+    values = ramp(0, 65535).astype(np.uint16)
+    found = read_raster(image_bytes(Image.fromarray(values)), "png")
+    assert np.array_equal(found.pixels, values)
+    assert found.facts.bits == 16
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_colour_png_keeps_its_precision(ramp, channels):
+    values = ramp(0, 65535).astype(np.uint16)
+    samples = np.dstack([values] * 3 + [np.full_like(values, 65535)] * (channels - 3))
+    _, encoded = cv2.imencode(".png", samples)
+    found = read_raster(encoded.tobytes(), "png")
+    assert np.array_equal(found.pixels, values)
+    assert found.facts.bits == 16
+
+
+def test_jpeg_is_what_the_decoder_gives(grey, image_bytes):
+    data = image_bytes(Image.fromarray(grey), "JPEG", quality=90)
+    found = read_raster(data, "jpeg")
+    assert np.abs(found.pixels - grey).max() <= 4
+    assert (found.facts.format, found.facts.bits) == ("jpeg", 8)
+
+
+def test_grey_cmyk_jpeg_is_read(grey, image_bytes):
+    cmyk = Image.fromarray(np.dstack([np.zeros((80, 96, 3), np.uint8), 255 - grey]), "CMYK")
+    found = read_raster(image_bytes(cmyk, "JPEG", quality=95), "jpeg")
+    assert np.abs(found.pixels - grey).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("tag", "upright"),
+    [(3, lambda a: a[::-1, ::-1]), (6, lambda a: np.rot90(a, -1)), (8, lambda a: np.rot90(a))],
+)
+def test_the_camera_orientation_is_honoured(grey, image_bytes, tag, upright):
+    exif = Image.Exif()
+    exif[274] = tag
+    image = Image.fromarray(grey)
+    plain = read_raster(image_bytes(image, "JPEG"), "jpeg").pixels
+    turned = read_raster(image_bytes(image, "JPEG", exif=exif), "jpeg").pixels
+    assert np.array_equal(turned, upright(plain))
+
+
+def test_chroma_noise_and_a_small_marker_are_let_through(grey, image_bytes):
+    rgb = np.dstack([grey] * 3).astype(np.int16)
+    rgb += np.random.default_rng(0).integers(-3, 4, rgb.shape)
+    rgb[5:8, 5:9] = (255, 0, 0)
+    image = Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
+    data = image_bytes(image, "JPEG", quality=60)
+    assert np.array_equal(read_raster(data, "jpeg").pixels, np.asarray(decoded(data).convert("L")))
+
+
+def decoded(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def test_colour_photographs_are_refused(image_bytes):
+    smooth = cv2.GaussianBlur(noise(), (0, 0), 8).astype(np.int16)
+    photograph = Image.fromarray(((smooth - 128) * 6 + 128).clip(0, 255).astype(np.uint8))
+    assert "in colour" in refusal(image_bytes(photograph), "png")
+    assert "in colour" in refusal(image_bytes(photograph, "JPEG"), "jpeg")
+    assert "in colour" in refusal(image_bytes(photograph.convert("P")), "png")
+
+
+def test_a_heat_map_over_a_corner_is_refused(grey, image_bytes):
+    rgb = np.dstack([grey] * 3)
+    rgb[:20, :20] = (255, 60, 0)  # 5 % of the picture
+    assert "in colour" in refusal(image_bytes(Image.fromarray(rgb)), "png")
+
+
+@pytest.mark.parametrize("cut", [1, 12, 13, 2000])
+def test_a_png_cut_short_is_refused(image_bytes, cut):
+    data = image_bytes(Image.fromarray(noise(channels=1)[:, :, 0]))
+    assert "truncated" in refusal(data[:-cut], "png")
+
+
+@pytest.mark.parametrize("cut", [2, 1000])
+def test_a_jpeg_cut_short_is_refused(image_bytes, cut):
+    data = image_bytes(Image.fromarray(noise(channels=1)[:, :, 0]), "JPEG")
+    assert "truncated" in refusal(data[:-cut], "jpeg")
+
+
+def test_bytes_after_the_end_do_no_harm(grey, image_bytes):
+    data = image_bytes(Image.fromarray(grey))
+    assert np.array_equal(read_raster(data + b"trailer", "png").pixels, grey)
+
+
+def test_a_flipped_bit_in_a_png_is_refused(image_bytes):
+    data = bytearray(image_bytes(Image.fromarray(noise(channels=1)[:, :, 0])))
+    data[len(data) // 2] ^= 1
+    assert "checksum" in refusal(bytes(data), "png")
+
+
+def test_a_png_that_claims_a_huge_picture_is_refused_before_decoding():
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    start = b"\x89PNG\r\n\x1a\n"
+    data = start + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    assert "9000 x 9000" in refusal(data, "png")
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    data = start + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    assert "60000 x 60000" in refusal(data, "png")
+
+
+def test_thumbnails_are_refused(image_bytes):
+    assert "32 x 32" in refusal(image_bytes(Image.new("L", (32, 32))), "png")
+
+
+def test_animations_are_refused(grey, image_bytes):
+    frames = [Image.fromarray(grey), Image.fromarray(255 - grey)]
+    data = image_bytes(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert "2 images" in refusal(data, "png")
+    data = image_bytes(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert "2 images" in refusal(data, "jpeg")
+
+
+def test_blank_pictures_are_refused(image_bytes):
+    assert "blank" in refusal(image_bytes(Image.new("L", (80, 80), 9)), "png")
+
+
+def test_another_format_under_this_name_is_refused(grey, image_bytes):
+    assert refusal(image_bytes(Image.fromarray(grey), "GIF"), "png")
+    assert refusal(image_bytes(Image.fromarray(grey), "PNG"), "jpeg")
