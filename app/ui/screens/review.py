@@ -89,22 +89,27 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
             position = f"{state.order.index(view.image.id) + 1} of {len(state.order)} · "
         chrome.facts_line(view.image.label, f"{position}{view.facts}")
     for column, step, icon, key, word in (
-        (columns[1], -1, ":material/chevron_left:", "P", "Previous case (P)"),
-        (columns[2], 1, ":material/chevron_right:", "E", "Next case (E)"),
+        (columns[1], -1, ":material/chevron_left:", "previous", "Previous case"),
+        (columns[2], 1, ":material/chevron_right:", "next", "Next case"),
     ):
         neighbour = state.neighbour(step)
         with column:
-            pressed = st.button(
+            # As a callback the change comes before the page run, which then runs once, not twice.
+            st.button(
                 "",
                 icon=icon,
                 key=f"step-{key}",
                 help=word,
                 disabled=neighbour is None,
                 width="stretch",
+                on_click=_step,
+                args=(neighbour,),
             )
-        if pressed and neighbour is not None:
-            state.open(neighbour)
-            st.rerun()
+
+
+def _step(image_id: int | None) -> None:
+    if image_id is not None:
+        session().open(image_id)
 
 
 def _evidence(context: Context, state: Session, view: CaseView) -> None:
