@@ -6,141 +6,70 @@ Until the password is given nothing of the app is shown and nothing is accepted.
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import hmac
-import html
 import ipaddress
+import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.gate_pages import SIGN_IN, SIGN_OUT, sign_in_page, sign_out_page
+from app.gate_state import SESSION_SECONDS, AttemptLog, Session, Sessions
 from app.settings import ConfigurationError
 
 COOKIE = "ddad_gate"
-SESSION_SECONDS = 12 * 3600
-MAX_SESSIONS = 10_000
-MAX_CLIENTS = 10_000
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
 FORM_LIMIT_BYTES = 4096
-SIGN_IN = "/gate/sign-in"
-SIGN_OUT = "/gate/sign-out"
+FORM_SECONDS = 10.0
+OWN_PATHS = "/gate/"
 HEALTH = "/gate/health"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HOST_HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
 
-_active = False
+_serving = False
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reachable from this machine only."""
+    """Whether a host, by address or as localhost, is reachable from this machine only."""
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
 
 
-def mark_active() -> None:
+def mark_serving() -> None:
     """Remember that this process serves behind the gate."""
-    global _active  # noqa: PLW0603 (a fact of the process)
-    _active = True
+    global _serving  # noqa: PLW0603 (a fact of the process)
+    _serving = True
 
 
-def ensure_guarded(server_address: str | None) -> None:
+def serving_is_guarded() -> bool:
+    """Whether this process serves behind the gate."""
+    return _serving
+
+
+def ensure_guarded(server_address: str | None, password_gate_active: bool | None = None) -> None:
     """Refuse to run where Streamlit was started past the gate on an open address.
 
     Args:
         server_address: Streamlit's own ``server.address``; None means every address.
+        password_gate_active: Whether the gate is in front; None asks `serving_is_guarded`.
 
     Raises:
         ConfigurationError: The app is reachable from elsewhere without the gate.
     """
-    if not _active and not is_loopback(server_address or ""):
+    guarded = serving_is_guarded() if password_gate_active is None else password_gate_active
+    if not guarded and not is_loopback(server_address or ""):
         problem = "The app was started on an open address without its access gate."
         raise ConfigurationError(problem, "Start it with `make run` or `python -m app.serve`.")
-
-
-class AttemptLog:
-    """Failures by client; the delay doubles with each. Memory is bounded.
-
-    Args:
-        clock: Seconds, monotonic.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def wait(self, client: str) -> float:
-        """Seconds until this client may try again; 0 if now."""
-        count, last = self._failures.get(client, (0, 0.0))
-        if not count:
-            return 0.0
-        delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 30), LONGEST_DELAY)
-        return max(0.0, last + delay - self._clock())
-
-    def failed(self, client: str) -> None:
-        """Count a failure."""
-        count, _ = self._failures.pop(client, (0, 0.0))
-        self._failures[client] = (count + 1, self._clock())
-        while len(self._failures) > MAX_CLIENTS:
-            self._failures.popitem(last=False)
-
-    def forget(self, client: str) -> None:
-        """Clear a client after success."""
-        self._failures.pop(client, None)
-
-
-class Sessions:
-    """Who has given the password: hashes of random tokens, with an end.
-
-    Args:
-        clock: Seconds, monotonic.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._ends: OrderedDict[bytes, float] = OrderedDict()
-
-    def open(self) -> str:
-        """Make a token."""
-        token = secrets.token_urlsafe(32)
-        self._ends[_digest(token)] = self._clock() + SESSION_SECONDS
-        while len(self._ends) > MAX_SESSIONS:
-            self._ends.popitem(last=False)
-        return token
-
-    def valid(self, token: str) -> bool:
-        """Whether a token is known and has not ended."""
-        return self._ends.get(_digest(token), 0.0) > self._clock()
-
-    def close(self, token: str) -> None:
-        """End a token."""
-        self._ends.pop(_digest(token), None)
-
-
-@dataclass(frozen=True)
-class GatePolicy:
-    """What the gate asks for.
-
-    Attributes:
-        password: Empty for none (loopback only).
-        loopback_only: Accept only requests that name this machine (against DNS rebinding).
-        max_body_bytes: Largest request body let through.
-    """
-
-    password: str
-    loopback_only: bool
-    max_body_bytes: int
 
 
 class AccessGate:
@@ -148,16 +77,26 @@ class AccessGate:
 
     Args:
         app: What lies behind.
-        policy: What is asked for.
+        password: Empty for none. Then only requests that name this machine are let through, so that
+            no web page can reach the app by a name of its own (DNS rebinding). With a password, a
+            proxy on this machine may pass on requests for its own name.
+        max_body_bytes: Largest request body let through.
         clock: Seconds, monotonic.
     """
 
     def __init__(
-        self, app: ASGIApp, policy: GatePolicy, clock: Callable[[], float] = time.monotonic
+        self,
+        app: ASGIApp,
+        *,
+        password: str,
+        max_body_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
-        self._policy = policy
-        self._secret = _digest(policy.password)
+        self._key = secrets.token_bytes(32)
+        self._needs_password = bool(password)
+        self._expected = self._digest(password)
+        self._max_body_bytes = max_body_bytes
         self._sessions = Sessions(clock)
         self._attempts = AttemptLog(clock)
 
@@ -168,66 +107,97 @@ class AccessGate:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, _with_security_headers(send))
+            send = _with_security_headers(send)
+            answer = await self._own_answer(Request(scope, receive))
+            await (self._app if answer is None else answer)(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        allowed = self._host_allowed(headers) and _same_origin(headers) and self._entered(headers)
-        if not allowed:
+        connection = HTTPConnection(scope)
+        headers = connection.headers
+        session = self._session(connection)
+        entered = session is not None or not self._needs_password
+        if not (entered and self._host_allowed(headers) and _origin_is_own(headers)):
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": 1008})  # before accept: HTTP 403
-            return
-        await self._app(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        response = await self._own_answer(request)
-        if response is None:
-            limit = self._policy.max_body_bytes
-            await self._app(scope, _limited(receive, limit), send)
+        elif session is None:
+            await self._app(scope, receive, send)
         else:
-            await response(scope, receive, send)
+            await self._app(scope, *self._until_session_ends(session, receive, send))
+
+    def _until_session_ends(
+        self, session: Session, receive: Receive, send: Send
+    ) -> tuple[Receive, Send]:
+        """Close a socket at both ends once its session is over."""
+        closed = False
+
+        async def receiving() -> Message:
+            nonlocal closed
+            getting = asyncio.ensure_future(receive())
+            ending = asyncio.ensure_future(session.ended.wait())
+            try:
+                await asyncio.wait(
+                    {getting, ending},
+                    timeout=self._sessions.seconds_left(session),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if getting.done() and self._sessions.seconds_left(session) > 0:
+                    return getting.result()
+            finally:
+                getting.cancel()
+                ending.cancel()
+            if not closed:
+                closed = True
+                await send({"type": "websocket.close", "code": 1008})
+            return {"type": "websocket.disconnect", "code": 1008}
+
+        async def sending(message: Message) -> None:
+            if not closed:
+                await send(message)
+
+        return receiving, sending
 
     async def _own_answer(self, request: Request) -> Response | None:
         """The gate's answer; None lets the request through."""
-        headers, path = request.headers, request.url.path
+        # request.url is built from the Host header; the path in the scope is what was asked for.
+        path, method, headers = request.scope["path"], request.method, request.headers
         if not self._host_allowed(headers):
             return PlainTextResponse("This host name is not served here.\n", 400)
-        if path == HEALTH:
+        if path == HEALTH and method in SAFE_METHODS:
             return PlainTextResponse("ok\n")
-        if self._policy.password and path == SIGN_IN and request.method == "POST":
+        if method not in SAFE_METHODS and not _same_origin(headers):
+            return PlainTextResponse("Refused: sent by a page of another site.\n", 403)
+        if path == SIGN_IN and method == "POST" and self._needs_password:
             return await self._sign_in(request)
-        if path == SIGN_OUT and request.method == "POST":
+        if path == SIGN_OUT and method == "POST":
             return self._sign_out(request)
-        if not self._entered(headers):
-            if request.method == "GET" and "text/html" in headers.get("accept", "text/html"):
-                return _page("", 401)
+        if self._needs_password and self._session(request) is None:
+            if method == "GET" and "text/html" in headers.get("accept", "text/html"):
+                return sign_in_page(401)
             return PlainTextResponse("Sign in first.\n", 401)
+        if path.startswith(OWN_PATHS):
+            if path == SIGN_OUT and self._needs_password:
+                return sign_out_page()
+            if path in (SIGN_IN, SIGN_OUT):
+                return RedirectResponse("/", 303)
+            return PlainTextResponse("Not found.\n", 404)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._policy.max_body_bytes:
+        if not length.isdecimal() or int(length) > self._max_body_bytes:
             return PlainTextResponse("The upload is too large.\n", 413)
         return None
 
     async def _sign_in(self, request: Request) -> Response:
-        client = request.client.host if request.client else "unknown"
-        wait = self._attempts.wait(client)
-        if wait > 0:
-            response = _page(f"Too many attempts. Try again in {wait:.0f} s.", 429)
-            response.headers["Retry-After"] = str(max(1, round(wait)))
-            return response
-        if not _same_origin(request.headers):
-            return PlainTextResponse("Sign in from this site's own page.\n", 403)
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > FORM_LIMIT_BYTES:
-                return PlainTextResponse("The form is too large.\n", 413)
-        if self._attempts.wait(client) > 0:  # others failed while this form was on its way
-            return _page("Too many attempts. Try again in a moment.", 429)
+        client = _client(request)
+        if (wait := self._attempts.wait(client)) > 0:
+            return sign_in_page(429, "Too many attempts.", wait)
+        body = await _small_body(request)
+        if body is None:
+            return PlainTextResponse("The form is too large or came too slowly.\n", 413)
+        if (wait := self._attempts.wait(client)) > 0:  # others failed while the form was coming
+            return sign_in_page(429, "Too many attempts.", wait)
         given = parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
-        if not hmac.compare_digest(_digest(given), self._secret):
+        if not hmac.compare_digest(self._digest(given), self._expected):
             self._attempts.failed(client)
-            return _page("Wrong password.", 401)
+            return sign_in_page(401, "Wrong password.", self._attempts.wait(client))
         self._attempts.forget(client)
         response = RedirectResponse("/", 303)
         response.set_cookie(
@@ -241,61 +211,72 @@ class AccessGate:
         return response
 
     def _sign_out(self, request: Request) -> Response:
-        if not _same_origin(request.headers):
-            return PlainTextResponse("Sign out from this site's own page.\n", 403)
         self._sessions.close(request.cookies.get(COOKIE, ""))
         response = RedirectResponse("/", 303)
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return response
 
-    def _entered(self, headers: Headers) -> bool:
-        if not self._policy.password:
-            return True
-        request = Request({"type": "http", "headers": headers.raw})
-        return self._sessions.valid(request.cookies.get(COOKIE, ""))
+    def _session(self, connection: HTTPConnection) -> Session | None:
+        return self._sessions.find(connection.cookies.get(COOKIE, ""))
 
     def _host_allowed(self, headers: Headers) -> bool:
-        if not self._policy.loopback_only:
+        if self._needs_password:
             return True
-        return _host_name(headers.get("host", "")) in LOOPBACK_NAMES
+        match = HOST_HEADER.fullmatch(headers.get("host", ""))
+        return match is not None and is_loopback(match[1])
+
+    def _digest(self, text: str) -> bytes:
+        """A digest whose length and comparison tell nothing of the text."""
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _host_name(host: str) -> str | None:
+def _client(request: Request) -> str:
+    """Who counts as one client: an IPv4 address or an IPv6 /64, which one subscriber holds."""
+    host = request.client.host if request.client else ""
     try:
-        return urlsplit(f"//{host}").hostname
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return None
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped else f"{int(address) >> 64:016x}/64"
+    return host
+
+
+def _origin_is_own(headers: Headers) -> bool:
+    """Whether the page that sent this is of the same host; programs other than browsers say none.
+
+    Any scheme: behind a proxy that ends TLS, the browser's scheme is not the one seen here.
+    """
+    origin, host = headers.get("origin"), headers.get("host", "").lower()
+    return origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
 
 
 def _same_origin(headers: Headers) -> bool:
-    """Whether a browser sent this from a page of the same host; other programs send no origin."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    return bool(origin != "null" and urlsplit(origin).netloc == headers.get("host"))
+    site = headers.get("sec-fetch-site", "same-origin")
+    return site in ("same-origin", "none") and _origin_is_own(headers)
 
 
 def _is_https(request: Request) -> bool:
-    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    return "https" in (request.scope.get("scheme"), forwarded)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Hang up on a body that grows past the limit without having said its length."""
-    taken = 0
-
-    async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        return message if taken <= limit else {"type": "http.disconnect"}
-
-    return receiving
+async def _small_body(request: Request) -> bytes | None:
+    """The body; None if it is too large, too slow or cut off."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > FORM_LIMIT_BYTES:
+        return None
+    body = b""
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_LIMIT_BYTES:
+                    return None
+    except (TimeoutError, ClientDisconnect):
+        return None
+    return body
 
 
 def _with_security_headers(send: Send) -> Send:
@@ -305,44 +286,8 @@ def _with_security_headers(send: Send) -> Send:
             headers["X-Content-Type-Options"] = "nosniff"
             headers["X-Frame-Options"] = "DENY"
             headers["Referrer-Policy"] = "same-origin"
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers.setdefault("Content-Security-Policy", "frame-ancestors 'none'")
         await send(message)
 
     return sending
-
-
-def _page(message: str, status: int) -> HTMLResponse:
-    body = _SIGN_IN_PAGE.replace("{message}", html.escape(message))
-    return HTMLResponse(
-        body,
-        status,
-        {
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-            "form-action 'self'; frame-ancestors 'none'",
-        },
-    )
-
-
-_SIGN_IN_PAGE = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>DDAD Review: sign in</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: #0b0d10;
-  color: #d5dbe1; font: 15px/1.5 system-ui, sans-serif; }}
-form {{ width: 20rem; }}
-h1 {{ font-size: 1.25rem; font-weight: 600; margin: 0 0 1.5rem; }}
-label {{ display: block; margin-bottom: .4rem; }}
-input, button {{ box-sizing: border-box; width: 100%; padding: .6rem .7rem; font: inherit;
-  border-radius: 4px; }}
-input {{ background: #14181d; color: inherit; border: 1px solid #3a444f; }}
-button {{ margin-top: 1rem; background: #4fb3bf; color: #06181b; border: 0; font-weight: 600;
-  cursor: pointer; }}
-input:focus-visible, button:focus-visible {{ outline: 2px solid #4fb3bf; outline-offset: 2px; }}
-p {{ min-height: 1.5rem; margin: .8rem 0 0; color: #f0b27a; }}
-</style></head><body><form method="post" action="{SIGN_IN}">
-<h1>DDAD Review</h1>
-<label for="password">Access password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required
-  autofocus>
-<button type="submit">Open</button><p role="alert">{{message}}</p>
-</form></body></html>
-"""

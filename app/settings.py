@@ -10,6 +10,7 @@ from ddad_core.errors import DdadError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MIN_PASSWORD_LENGTH = 12
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class ConfigurationError(DdadError):
@@ -22,21 +23,24 @@ class Setting:
 
     Attributes:
         name: Of the variable.
-        default: In words.
+        default: Used where the variable is unset or empty; empty where the help says what happens.
         help: What it decides.
+        secret: Its value must never be shown.
     """
 
     name: str
     default: str
     help: str
+    secret: bool = False
 
 
 SETTINGS = (
     Setting("DDAD_HOME", "data/local", "Folder of the database and the stored images."),
     Setting(
         "DDAD_DATABASE_URL",
-        "ddad.sqlite in DDAD_HOME",
-        "SQLAlchemy URL of the database.",
+        "",
+        "SQLAlchemy URL of the database. Unset: the SQLite file ddad.sqlite in DDAD_HOME.",
+        secret=True,
     ),
     Setting("DDAD_WEIGHTS", "weights", "Folder of the models."),
     Setting("DDAD_GALLERY", "data/demo", "Folder of the demonstration gallery."),
@@ -46,11 +50,12 @@ SETTINGS = (
     Setting("PORT", "8501", "Port to serve on."),
     Setting(
         "DDAD_ACCESS_PASSWORD",
-        "none",
-        f"Password in front of everything, {MIN_PASSWORD_LENGTH} characters or more. Required to "
-        "serve on any address but loopback.",
+        "",
+        f"Password in front of everything, {MIN_PASSWORD_LENGTH} characters or more. Unset: none. "
+        "Required to serve on any address but loopback.",
+        secret=True,
     ),
-    Setting("DDAD_DEVICE", "auto", "Where networks run: auto, cpu or cuda."),
+    Setting("DDAD_DEVICE", "auto", f"Where networks run: {', '.join(DEVICES)}."),
     Setting("DDAD_MAX_UPLOAD_MB", "100", "Largest file an upload may hold, in megabytes."),
 )
 
@@ -79,34 +84,63 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: A value cannot be used.
     """
-
-    def text(name: str, default: str) -> str:
-        return environ.get(name, "").strip() or default
-
-    home = REPOSITORY / Path(text("DDAD_HOME", "data/local")).expanduser()
-    password = environ.get("DDAD_ACCESS_PASSWORD", "")
-    if password and len(password) < MIN_PASSWORD_LENGTH:
-        problem = f"DDAD_ACCESS_PASSWORD has fewer than {MIN_PASSWORD_LENGTH} characters."
-        raise ConfigurationError(problem, "Choose a longer one.")
-    device = text("DDAD_DEVICE", "auto")
-    if device not in ("auto", "cpu", "cuda"):
-        problem = f"DDAD_DEVICE is {device!r}."
-        raise ConfigurationError(problem, "Use auto, cpu or cuda.")
+    texts = {one.name: environ.get(one.name, "").strip() or one.default for one in SETTINGS}
+    home = _folder("DDAD_HOME", texts)
+    if texts["DDAD_DEVICE"] not in DEVICES:
+        problem = f"DDAD_DEVICE is {texts['DDAD_DEVICE']!r}."
+        raise ConfigurationError(problem, f"Use one of: {', '.join(DEVICES)}.")
     return Settings(
         home=home,
-        database_url=text("DDAD_DATABASE_URL", f"sqlite:///{home / 'ddad.sqlite'}"),
-        weights=REPOSITORY / Path(text("DDAD_WEIGHTS", "weights")).expanduser(),
-        gallery=REPOSITORY / Path(text("DDAD_GALLERY", "data/demo")).expanduser(),
-        host=text("DDAD_HOST", "127.0.0.1"),
-        port=_number("PORT", text("PORT", "8501"), 1, 65535),
-        access_password=password,
-        device=device,
-        max_upload_mb=_number("DDAD_MAX_UPLOAD_MB", text("DDAD_MAX_UPLOAD_MB", "100"), 1, 2048),
+        database_url=_database_url(texts["DDAD_DATABASE_URL"], home),
+        weights=_folder("DDAD_WEIGHTS", texts),
+        gallery=_folder("DDAD_GALLERY", texts),
+        host=texts["DDAD_HOST"],
+        port=_number("PORT", texts, 1, 65535),
+        access_password=_password(environ.get("DDAD_ACCESS_PASSWORD", "")),
+        device=texts["DDAD_DEVICE"],
+        max_upload_mb=_number("DDAD_MAX_UPLOAD_MB", texts, 1, 2048),
     )
 
 
-def _number(name: str, text: str, low: int, high: int) -> int:
-    if not text.isdecimal() or not low <= int(text) <= high:
-        problem = f"{name} is {text!r}."
+def _folder(name: str, texts: Mapping[str, str]) -> Path:
+    try:
+        return REPOSITORY / Path(texts[name]).expanduser()
+    except RuntimeError as error:
+        problem = f"{name} is {texts[name]!r}, and that home folder is not known."
+        raise ConfigurationError(problem, "Give the path in full.") from error
+
+
+def _number(name: str, texts: Mapping[str, str], low: int, high: int) -> int:
+    text = texts[name]
+    readable = text.isascii() and text.isdecimal() and len(text) <= len(str(high))
+    if not readable or not low <= int(text) <= high:
+        problem = f"{name} is {text[:40]!r}."
         raise ConfigurationError(problem, f"Use a whole number from {low} to {high}.")
     return int(text)
+
+
+def _database_url(text: str, home: Path) -> str:
+    if not text:
+        return f"sqlite:///{home / 'ddad.sqlite'}"
+    scheme, found, rest = text.partition("://")
+    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
+        # The value may hold a password, so it is not repeated.
+        problem = "DDAD_DATABASE_URL does not start with sqlite:// or postgresql://."
+        raise ConfigurationError(problem, "Give an SQLAlchemy URL.")
+    file = rest.removeprefix("/")
+    if scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:")):
+        # A path that starts at the working directory would mean another database for each shell.
+        return f"{scheme}:///{REPOSITORY / file}"
+    return text
+
+
+def _password(text: str) -> str:
+    if not text:
+        return ""
+    if text != text.strip() or not text.isprintable():
+        problem = "DDAD_ACCESS_PASSWORD starts or ends with a space, or holds a line break."
+        raise ConfigurationError(problem, "Choose one that can be typed into the sign-in page.")
+    if len(text) < MIN_PASSWORD_LENGTH:
+        problem = f"DDAD_ACCESS_PASSWORD has fewer than {MIN_PASSWORD_LENGTH} characters."
+        raise ConfigurationError(problem, "Choose a longer one.")
+    return text

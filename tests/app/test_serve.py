@@ -1,270 +1,339 @@
-"""The real server in a process of its own, asked over real sockets."""
-
-from __future__ import annotations
+"""`python -m app.serve`: real servers on free loopback ports, spoken to without a browser."""
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from app import serve
-from app.settings import REPOSITORY, ConfigurationError, load_settings
+from app import gate, serve
+from app.settings import REPOSITORY, ConfigurationError
 
 PASSWORD = "correct horse battery"
-STREAM = "/_stcore/stream"
-ROUTES = (
-    ("GET", "/"),
-    ("GET", "/review"),
-    ("GET", "/index.html"),
-    ("GET", "/static/js/index.js"),
-    ("GET", "/app/static/x"),
-    ("GET", "/media/0123.png"),
-    ("GET", "/component/ddad/index.html"),
-    ("GET", "/_stcore/bidi-components/ddad_viewer/x.js"),
-    ("GET", "/_stcore/health"),
-    ("GET", "/_stcore/script-health-check"),
-    ("GET", "/_stcore/metrics"),
-    ("GET", "/_stcore/host-config"),
-    ("GET", "/_stcore/allowed-message-origins"),
-    ("GET", STREAM),
-    ("HEAD", "/"),
-    ("OPTIONS", "/_stcore/upload_file/a/b"),
-    ("PUT", "/_stcore/upload_file/a/b"),
-    ("POST", "/_stcore/upload_file/a/b"),
-    ("DELETE", "/_stcore/upload_file/a/b"),
-    ("GET", "/healthz"),
-    ("GET", "/oauth2callback"),
-)
+SCRIPT = """
+import sys
+import streamlit as st
+from app.gate import ensure_guarded, serving_is_guarded
+ensure_guarded("0.0.0.0")
+options = ("client.showErrorDetails", "client.toolbarMode", "server.maxUploadSize",
+    "browser.gatherUsageStats", "server.fileWatcherType", "theme.base", "theme.primaryColor")
+st.write("MARKER", *[f"{name}={st.get_option(name)}" for name in options])
+st.write(f"guarded={serving_is_guarded()}", f"torch={'torch' in sys.modules}")
+st.write(f"bootstrap={'app.bootstrap' in sys.modules}")
+"""
 
 
-def environment(home: Path, **settings: str) -> dict[str, str]:
-    ours = {s for s in os.environ if s.startswith("DDAD_") or s == "PORT"}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), "DDAD_HOME": str(home), **settings}
+def free_port(family=socket.AF_INET):
+    with socket.socket(family) as one:
+        one.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        return one.getsockname()[1]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Server:
+@dataclass
+class Served:
+    process: subprocess.Popen
     port: int
-    announced: str
+    said: str
+    seconds: float
 
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def ask(self, method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        reply = connection.getresponse()
+        reply.text = reply.read().decode("utf-8", "replace")
+        connection.close()
+        return reply
 
-    def ask(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str] | None = None,
-        body: object = None,
-        *,
-        chunked: bool = False,
-    ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body, headers or {}, encode_chunked=chunked)  # type: ignore[arg-type]
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, found, answer.read())
-        finally:
-            connection.close()
+    def socket(self, host="127.0.0.1", **headers):
+        return connect(
+            f"ws://{host}:{self.port}/_stcore/stream",
+            sock=socket.create_connection(("127.0.0.1", self.port), timeout=10),
+            subprotocols=["streamlit"],
+            additional_headers=headers,
+            proxy=None,
+            open_timeout=10,
+        )
 
-    def sign_in(self, password: str = PASSWORD) -> Reply:
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.ask("POST", "/gate/sign-in", headers, f"password={password.replace(' ', '+')}")
+    def sign_in(self, password=PASSWORD):
+        reply = self.ask(
+            "POST",
+            gate.SIGN_IN,
+            urlencode({"password": password}),
+            Origin=f"http://127.0.0.1:{self.port}",
+        )
+        return reply, reply.getheader("set-cookie", "").partition(";")[0]
 
-    def cookie(self) -> dict[str, str]:
-        reply = self.sign_in()
-        assert reply.status == 303
-        return {"Cookie": reply.headers["set-cookie"].partition(";")[0]}
+    def stop(self, how=signal.SIGINT):
+        self.process.send_signal(how)
+        _, errors = self.process.communicate(timeout=15)
+        return self.process.returncode, errors
 
-    def handshake(self, headers: dict[str, str], origin: str | None = None) -> int:
-        """The status of a WebSocket handshake: 101 if it was accepted."""
-        url = f"ws://{self.host}{STREAM}"
-        try:
-            with connect(url, additional_headers=headers, origin=origin, proxy=None):  # type: ignore[arg-type]
-                return 101
-        except InvalidStatus as refusal:
-            return refusal.response.status_code
+
+def start(folder, **environment):
+    script = folder / "page.py"
+    script.write_text(SCRIPT)
+    port = free_port()
+    code = (
+        "import sys, pathlib, app.serve as s; "
+        f"sys.exit(s.main(['--port', '{port}'], script=pathlib.Path({str(script)!r})))"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,  # another folder than the repository's
+        env={**kept, "PYTHONPATH": str(REPOSITORY), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = process.stdout.readline()
+    served = Served(process, port, said, time.monotonic() - began)
+    if not said:
+        pytest.fail(process.stderr.read())
+    return served
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.serve"],
-        cwd=folder,  # any folder will do
-        env=environment(
-            folder / "home",
-            DDAD_ACCESS_PASSWORD=PASSWORD,
-            DDAD_MAX_UPLOAD_MB="1",
-            PORT=str(port),
-        ),
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("wb"),
-        text=True,
+def guarded(tmp_path_factory):
+    served = start(
+        tmp_path_factory.mktemp("guarded"), DDAD_ACCESS_PASSWORD=PASSWORD, DDAD_MAX_UPLOAD_MB="7"
     )
-    assert process.stdout is not None
-    try:
-        announced = process.stdout.readline()
-        assert announced, (folder / "log").read_text()
-        yield Server(port, announced)
-    finally:
-        process.terminate()
-        process.wait(20)
+    yield served
+    if served.process.poll() is None:
+        served.stop()
 
 
-def test_server_says_where_it_is_and_answers_there(server: Server) -> None:
-    assert server.announced == f"DDAD Review is at http://127.0.0.1:{server.port}\n"
-    reply = server.ask("GET", "/gate/health")
-    assert (reply.status, reply.body) == (200, b"ok\n")
-    assert "server" not in reply.headers
+def until_marker(stream, marker):
+    """Run the page over a socket and read until it says the marker."""
+    back = BackMsg()
+    back.rerun_script.query_string = ""
+    stream.send(back.SerializeToString())
+    said = ""
+    while marker not in said:
+        message = ForwardMsg()
+        message.ParseFromString(stream.recv(timeout=10))
+        said += str(message.delta)
+    return said
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_no_route_is_open_before_the_password(server: Server, method: str, path: str) -> None:
-    reply = server.ask(method, path, body=b"data" if method in ("PUT", "POST") else None)
+def test_it_says_where_it_is_once_it_is_there(guarded):
+    assert guarded.said == f"DDAD Review is at http://127.0.0.1:{guarded.port}\n"
+    assert guarded.ask("GET", gate.HEALTH).status == 200
+    assert guarded.seconds < 15  # about 1 s; generous for a busy machine
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/index.html"),
+        ("GET", "/_stcore/health"),
+        ("GET", "/_stcore/host-config"),
+        ("GET", "/_stcore/stream"),
+        ("GET", "/_stcore/metrics"),
+        ("GET", "/media/x.png"),
+        ("GET", "/static/js/main.js"),
+        ("GET", "/gate/%2e%2e/_stcore/health"),
+        ("GET", "/gate/health/../../_stcore/health"),
+        ("HEAD", "/"),
+        ("OPTIONS", "/_stcore/upload_file/s/f"),
+        ("PUT", "/_stcore/upload_file/s/f"),
+        ("DELETE", "/_stcore/upload_file/s/f"),
+        ("POST", "/_stcore/agent/interact"),
+        ("BREW", "/"),
+    ],
+)
+def test_signed_out_http_gets_nothing_of_streamlit(guarded, method, path):
+    reply = guarded.ask(method, path, "x" * 100 if method in ("PUT", "POST") else None)
     assert reply.status == 401
-    assert b"streamlit" not in reply.body.lower()
-    assert b"DDAD Review" in reply.body or reply.body in (b"Sign in first.\n", b"")
+    assert "streamlit" not in (reply.text + str(reply.headers)).lower()
 
 
-def test_socket_is_closed_before_the_password(server: Server) -> None:
-    assert server.handshake({}) == 403
-    assert server.handshake({"Cookie": "ddad_gate=" + "A" * 43}) == 403
+def test_signed_out_websocket_gets_nothing(guarded):
+    for headers in ({}, {"Cookie": f"{gate.COOKIE}=made-up"}):
+        with pytest.raises(InvalidStatus) as caught:
+            guarded.socket(**headers)
+        assert caught.value.response.status_code == 403
+        assert "streamlit" not in str(caught.value.response.headers).lower()
 
 
-def test_page_and_socket_open_with_the_password(server: Server) -> None:
-    cookie = server.cookie()
-    page = server.ask("GET", "/", cookie)
-    assert page.status == 200 and b"<div id=\"root\"" in page.body
-    assert page.headers["x-frame-options"] == "DENY"
-    assert server.ask("GET", "/_stcore/health", cookie).status == 200
-    assert server.handshake(cookie) == 101
-    assert server.handshake(cookie, origin=f"http://{server.host}") == 101
+def test_signed_in_the_page_and_the_socket_work_until_sign_out(guarded):
+    reply, cookie = guarded.sign_in()
+    assert reply.status == 303
+    page = guarded.ask("GET", "/", Cookie=cookie)
+    assert page.status == 200
+    assert "<title>Streamlit</title>" in page.text
+    assert page.getheader("x-frame-options") == "DENY"
+    with pytest.raises(InvalidStatus):
+        guarded.socket(Cookie=cookie, Origin="https://evil.example")
+    with guarded.socket(Cookie=cookie) as stream:
+        said = until_marker(stream, "bootstrap=")
+        assert guarded.ask("POST", gate.SIGN_OUT, Cookie=cookie).status == 303
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                stream.recv(timeout=10)
+        assert caught.value.rcvd.code == 1008
+    assert guarded.ask("GET", "/", Cookie=cookie).status == 401
+    assert "guarded=True" in said
+    # The project's options, whatever folder the server was started in.
+    assert "client.showErrorDetails=none" in said
+    assert "client.toolbarMode=minimal" in said
+    assert "server.maxUploadSize=7" in said
+    assert "browser.gatherUsageStats=False" in said
+    assert "server.fileWatcherType=none" in said
+    assert "theme.base=dark" in said
+    # What makes a start slow stays out of it.
+    assert "torch=False" in said
+    assert "bootstrap=False" in said
 
 
-def test_socket_of_a_foreign_page_is_refused_even_with_the_cookie(server: Server) -> None:
-    assert server.handshake(server.cookie(), origin="https://evil.example") == 403
+def test_an_upload_over_the_limit_is_refused_by_its_length(guarded):
+    _, cookie = guarded.sign_in()
+    too_long = str(7 * 2**20 + serve.FORM_OVERHEAD_BYTES + 1)
+    path = "/_stcore/upload_file/s/f"
+    assert guarded.ask("PUT", path, Cookie=cookie, Content_Length=too_long).status == 413
 
 
-def test_signing_out_closes_everything_again(server: Server) -> None:
-    cookie = server.cookie()
-    assert server.ask("POST", "/gate/sign-out", cookie).status == 303
-    assert server.ask("GET", "/", cookie).status == 401
-    assert server.handshake(cookie) == 403
+def test_interrupting_ends_it_in_order_with_a_socket_open(guarded):
+    _, cookie = guarded.sign_in()
+    with guarded.socket(Cookie=cookie) as stream:
+        until_marker(stream, "MARKER")
+        began = time.monotonic()
+        status, errors = guarded.stop()
+        assert time.monotonic() - began < 10
+    assert status == 0
+    assert errors == ""
 
 
-def test_upload_over_the_limit_is_refused_by_its_length(server: Server) -> None:
-    headers = {**server.cookie(), "Content-Length": str(3 * 2**20)}
-    # Only the head is sent: the answer must not wait for the body.
-    reply = server.ask("PUT", "/_stcore/upload_file/a/b", headers, b"")
-    assert reply.status == 413
-
-
-def test_upload_without_a_length_is_stopped_or_refused(server: Server) -> None:
-    headers = {**server.cookie(), "Transfer-Encoding": "chunked"}
-    pieces = iter([b"x" * 2**16] * 64)
+def test_on_loopback_no_password_is_needed_but_the_host_must_be_this_machine(tmp_path):
+    served = start(tmp_path)
     try:
-        reply = server.ask("PUT", "/_stcore/upload_file/a/b", headers, pieces, chunked=True)
-    except (BrokenPipeError, ConnectionResetError):
-        return  # the server hung up while it was sent: stopped
-    assert 400 <= reply.status < 500
+        assert "<title>Streamlit</title>" in served.ask("GET", "/").text
+        assert served.ask("GET", "/", Host="evil.example").status == 400
+        with pytest.raises(InvalidStatus) as caught:
+            served.socket("evil.example", Origin=f"http://evil.example:{served.port}")
+        assert caught.value.response.status_code == 403
+        with served.socket(Origin=f"http://127.0.0.1:{served.port}") as stream:
+            until_marker(stream, "MARKER")
+    finally:
+        status, errors = served.stop(signal.SIGTERM)
+    assert errors == ""
+    assert status in (0, -signal.SIGTERM)
 
 
-def test_wrong_password_waits_longer_each_time(server: Server) -> None:
-    assert server.sign_in("wrong").status == 401
-    refused = server.sign_in()
-    assert refused.status == 429 and int(refused.headers["retry-after"]) >= 1
-    deadline = time.monotonic() + 10
-    while server.sign_in().status != 303:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+@pytest.fixture
+def nothing_listens(monkeypatch):
+    monkeypatch.setattr(serve, "listen", lambda _: pytest.fail("it went on to listen"))
 
 
-# Refusing to start
+@pytest.mark.usefixtures("nothing_listens")
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.0.2.1", "0", "::ffff:127.0.0.1", "2001:db8::1"]
+)
+def test_an_open_address_without_a_password_is_refused_in_one_sentence(host, capsys):
+    assert serve.main(["--host", host, "--port", "18999"], {}) == 2
+    assert serve.main(["--port", "18999"], {"DDAD_HOST": host or "0.0.0.0"}) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 2
+    assert "can be reached from other machines." in captured.err
+    assert "Set DDAD_ACCESS_PASSWORD" in captured.err
 
 
-def start(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app.serve", *arguments],
-        cwd=home.parent,
-        env=environment(home, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+@pytest.mark.usefixtures("nothing_listens")
+@pytest.mark.parametrize(
+    "environment",
+    [{"DDAD_ACCESS_PASSWORD": "short"}, {"DDAD_ACCESS_PASSWORD": " " * 20}, {"PORT": "x"}],
+)
+def test_a_bad_setting_is_refused_in_one_sentence(environment, capsys):
+    assert serve.main(["--host", "0.0.0.0"], environment) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("nothing_listens")
+def test_a_name_is_judged_by_all_the_addresses_it_stands_for(monkeypatch, capsys):
+    known = {
+        "ward-pc": ["127.0.1.1", "192.0.2.7"],
+        "localhost": ["192.0.2.7"],
+    }
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, port, **_: [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]
+        ],
     )
+    for host in known:
+        assert serve.main(["--host", host], {}) == 2
+        assert f"{host} can be reached from other machines." in capsys.readouterr().err
+    known["ward-pc"] = ["127.0.1.1"]
+    serve.check_addresses("ward-pc", serve.resolve("ward-pc", 1), "")
 
 
-def test_taken_port_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        ended = start(tmp_path / "home", "--port", str(port))
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"Port {port} on 127.0.0.1 cannot be used")
-    assert ended.stderr.count("\n") == 1 and ended.stdout == ""
+def test_a_password_allows_an_open_address():
+    serve.check_addresses("0.0.0.0", serve.resolve("0.0.0.0", 18999), PASSWORD)
 
 
-def test_open_address_without_a_password_ends_the_program(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for host in ("0.0.0.0", "::", "", "192.168.1.2"):
-        assert serve.main(["--host", host, "--port", str(free_port())], {}) == 2
-        told = capsys.readouterr().err
-        assert "can be reached from other machines. Set DDAD_ACCESS_PASSWORD" in told
-        assert told.count("\n") == 1
-    assert serve.main([], {"DDAD_HOST": "0.0.0.0"}) == 2
-
-
-def test_open_address_without_a_password_never_listens(tmp_path: Path) -> None:
-    port = free_port()
-    ended = start(tmp_path / "home", "--host", "0.0.0.0", "--port", str(port))
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
-    assert "Traceback" not in ended.stderr and ended.stdout == ""
-
-
-def test_bad_setting_ends_the_program_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert serve.main([], {"DDAD_ACCESS_PASSWORD": "short"}) == 2
-    told = capsys.readouterr().err
-    assert "fewer than 12 characters" in told and told.count("\n") == 1 and "short" not in told
-
-
-@pytest.mark.xfail(strict=True, reason="OverflowError", raises=OverflowError)
-def test_port_that_is_none_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert serve.main(["--port", "70000"], {}) in (1, 2)
-    assert "70000" in capsys.readouterr().err
-
-
-def test_open_address_is_allowed_with_a_password() -> None:
-    serve.check_address(
-        load_settings({"DDAD_HOST": "0.0.0.0", "DDAD_ACCESS_PASSWORD": PASSWORD})
-    )
+def test_an_unknown_name_is_refused_in_one_sentence(capsys):
+    assert serve.main(["--host", "no such name"], {"DDAD_ACCESS_PASSWORD": PASSWORD}) == 2
+    assert capsys.readouterr().err.startswith("No address is known for 'no such name'.")
     with pytest.raises(ConfigurationError):
-        serve.check_address(load_settings({"DDAD_HOST": "0.0.0.0"}))
+        serve.resolve("a" * 70 + ".example", 80)  # not a name at all
+
+
+def test_a_taken_port_is_told_in_one_sentence(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert serve.main(["--port", str(port)], {}) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"Port {port} on 127.0.0.1 is already in use. ")
+    assert "--port" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "x", "1" * 5000])
+def test_a_port_that_is_none_is_wrong_usage(port):
+    with pytest.raises(SystemExit) as caught:
+        serve.main(["--port", port], {})
+    assert caught.value.code == 2
+
+
+def test_all_addresses_of_localhost_are_listened_on():
+    port = free_port()
+    sockets = serve.listen(serve.resolve("localhost", port))
+    try:
+        with socket.create_connection(("localhost", port), timeout=2):
+            pass
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "where"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("::1", "http://[::1]:80"),
+        ("0.0.0.0", "http://127.0.0.1:80 and this machine's other addresses"),
+        ("", "http://127.0.0.1:80 and this machine's other addresses"),
+    ],
+)
+def test_the_announced_address_can_be_opened(host, where):
+    assert serve.announcement(host, 80) == f"DDAD Review is at {where}"
+
+
+def test_serving_the_app_is_the_default():
+    assert serve.MAIN == Path(serve.__file__).with_name("main.py")

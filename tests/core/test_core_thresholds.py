@@ -51,6 +51,12 @@ def test_ties_at_the_barrier_are_not_flagged():
     assert _flagged(scores, threshold_for_normal_rate(scores, 0.25)) == 0
 
 
+@pytest.mark.parametrize(("rate", "n", "allowed"), [(0.29, 100, 29), (0.1, 30, 3), (0.07, 100, 7)])
+def test_rate_is_not_lost_to_the_rounding_of_a_product(rate, n, allowed):
+    scores = np.arange(float(n))
+    assert _flagged(scores, threshold_for_normal_rate(scores, rate)) == allowed
+
+
 def test_rate_of_zero_flags_no_normal():
     scores = np.array([0.3, 0.1, 0.2])
     threshold = threshold_for_normal_rate(scores, 0.0)

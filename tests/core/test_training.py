@@ -24,6 +24,15 @@ def _same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small wait longer for a second thread than it saves on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     return train(CONFIG, NORMAL, UNLABELED, run=tmp_path_factory.mktemp("run"))

@@ -1,0 +1,1 @@
+"""What `make bench` runs: the measured part of docs/results.md."""

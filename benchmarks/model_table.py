@@ -1,0 +1,142 @@
+"""`python -m benchmarks.model_table`: the models' figures in docs/results.md, from their cards.
+
+Nothing is measured here: each card states what `ddad evaluate` found, and the command for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.page import write_part
+from benchmarks.serving import REPOSITORY
+from ddad_core.card import Card, list_cards
+from ddad_core.evaluation.report import SCORE_TITLES
+
+COMMAND = "python -m benchmarks.model_table"
+
+OTHERS = """### Others' figures, for orientation
+
+**Other data and other protocols: none of these figures can be set against those above.** They
+show what the method and its neighbours reach where their authors measured them.
+
+DDAD with AE-U as published (Cai et al., MICCAI 2022; D_u of 4000 images at an anomaly rate of 60 %;
+AUC on 1000 normal and 1000 abnormal images of each set):
+
+| published score, AE-U | RSNA | VinBigData |
+| --- | --- | --- |
+| A_rec | 0.867 | 0.738 |
+| A_rec (ensemble) | 0.866 | 0.731 |
+| A_intra | 0.873 | 0.743 |
+| A_inter | 0.910 | 0.859 |
+
+Other methods, as others published them, on the official ZhangLab / Kermany test part (234 normal,
+390 abnormal; the model above was tested on another part, cut from the official training half):
+
+| published method | AUC |
+| --- | --- |
+| MemAE | 0.778 |
+| IF-2D | 0.810 |
+| SALAD | 0.827 |
+| SQUID | 0.876 |
+| AnatPaste | 0.921 |
+"""
+
+
+def models_part() -> str:
+    cards = list_cards(REPOSITORY / "weights")
+    intro = (
+        "Each figure is read from the model's `card.json`, where `ddad evaluate` wrote it; the "
+        "command below each table measures it again, given the data set's images. In brackets: "
+        f"95 % intervals. This part is rewritten by `{COMMAND}`.\n"
+    )
+    return "\n".join([intro, *(_model(card) for card in cards), OTHERS])
+
+
+def _model(card: Card) -> str:
+    raw = card.raw
+    lines = [f"### {card.title}", ""]
+    evaluation = raw.get("evaluation")
+    if evaluation:
+        lines += [f"**{evaluation['statement']}**", ""]
+    lines += ["| | figure |", "| --- | --- |"]
+    rows = [*_origin(card), *(_measured(card, evaluation) if evaluation else [])]
+    lines += [f"| {name} | {value} |" for name, value in rows]
+    if evaluation:
+        note = f"AUC intervals: {evaluation['interval']}. Rates: Clopper-Pearson."
+        lines += ["", note, "", f"To reproduce: `{evaluation['command']}`", ""]
+    else:
+        lines += ["", "Not measured on test images.", ""]
+    return "\n".join(lines)
+
+
+def _origin(card: Card) -> list[tuple[str, str]]:
+    data, training, reference = card.raw["data"], card.raw["training"], card.raw["reference"]
+    point = card.operating_point
+    rate = card.raw["operating_point"]["rate"]
+    counts = data["counts"]
+    used = ", ".join(
+        f"{sum(counts[role].values())} {words}"
+        for role, words in (
+            ("normal", "known normal (D_n)"),
+            ("unlabeled", "unlabelled (D_u)"),
+            ("calibration", "calibration normals"),
+        )
+    )
+    return [
+        ("Model", f"`{card.name}`: {card.network.upper()}, K = {card.members}"),
+        ("Data", f"{data['title']}; {data['licence']}"),
+        ("Made for", card.population.description),
+        ("Abnormal means", data["abnormal_means"]),
+        ("Trained and calibrated on", f"{used}; anomaly rate of D_u {data['anomaly_rate']:.0%}"),
+        (
+            "Training",
+            f"{training['epochs']} epochs, {training['seconds']:.0f} s on "
+            f"{training['hardware']}, seed {training['seed']}",
+        ),
+        (
+            "Operating point",
+            f"{SCORE_TITLES[point.score]} ≥ {point.threshold:.4g}; "
+            f"{point.policy[0].lower()}{point.policy[1:]}",
+        ),
+        (
+            "Share of the calibration normals it flags",
+            f"{_interval(rate)}, {point.flagged} of {reference['n']}",
+        ),
+    ]
+
+
+def _measured(card: Card, evaluation: dict[str, Any]) -> list[tuple[str, str]]:
+    auc, point = evaluation["auc"], evaluation["at_operating_point"]
+    counts = point["counts"]
+    normal, abnormal = evaluation["n_normal"], evaluation["n_abnormal"]
+    within = evaluation["auc_within"]
+    by_view = [
+        (
+            f"AUC, {SCORE_TITLES[card.primary]}, {view} views only",
+            f"{_interval(found)}, {found['n_normal']} normal and {found['n_abnormal']} abnormal",
+        )
+        for view, found in within.items()
+    ]
+    return [
+        ("Test part", f"{normal} normal and {abnormal} abnormal, patients apart from training"),
+        *((f"AUC, {title}", _interval(auc[name])) for name, title in SCORE_TITLES.items()),
+        ("A_inter less A_rec (ensemble)", _interval(evaluation["auc_inter_minus_rec"], "+.3f")),
+        *(by_view or [("AUC within views", "the data set does not say the views")]),
+        (
+            "Sensitivity at the operating point",
+            f"{_interval(point['sensitivity'])}, {counts['true_positive']} of {abnormal}",
+        ),
+        (
+            "Specificity at the operating point",
+            f"{_interval(point['specificity'])}, {counts['true_negative']} of {normal}",
+        ),
+    ]
+
+
+def _interval(found: dict[str, Any], form: str = ".3f") -> str:
+    low, high = found["ci95"]
+    return f"{found['value']:{form}} ({low:{form}} to {high:{form}})"
+
+
+if __name__ == "__main__":
+    write_part("models", models_part())

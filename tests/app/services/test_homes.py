@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.services.container import Services
+from app.services.people import Reader
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "hash#mark",
+        "ümlaut",
+        "at@sign",
+        "deep/er/still",
+        pytest.param("per%20cent", marks=pytest.mark.xfail(strict=True, reason="unquoted")),
+        pytest.param("what?", marks=pytest.mark.xfail(strict=True, reason="taken for a query")),
+    ],
+)
+def test_everything_lies_in_the_home_folder_whatever_its_name(
+    tmp_path: Path,
+    build: Callable[[Path], Services],
+    ana: Reader,
+    small_png: Callable[[int], bytes],
+    name: str,
+) -> None:
+    home = tmp_path / "only here" / name
+    assert build(home).intake.take(ana, "x", small_png(1)).status == "scored"
+    assert build(home).worklist.list(ana).total == 1
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".sqlite", ".png", ".npz"}
+    assert all(path.is_relative_to(home) for path in files)

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.gateways.files import ImageFiles
+from app.services.container import Services
+from app.services.intake import Provenance
+from app.services.models import ModelService
+from app.services.people import Reader
+from app.settings import REPOSITORY
+from app.store.engine import create_store_engine
+from app.store.errors import StoreError
+from app.store.image_repository import ImageRepository
+from app.store.unit_of_work import UnitOfWork
+from ddad_core.imaging import read_radiograph
+from ddad_core.registry import load_model
+from ddad_core.scoring import Scorer
+
+PLANTED = "MUSTERMANN_ERIKA_19620812.png"
+AGES = {None: "nih-ae-u", 2.0: "kermany-ae-u", 55.0: "nih-ae-u"}
+
+
+def store_of(home: Path) -> UnitOfWork:
+    return UnitOfWork(create_store_engine(f"sqlite:///{home / 'ddad.sqlite'}"))
+
+
+def files_of(home: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(home))
+        for path in home.rglob("*")
+        if path.is_file() and path.name != "ddad.sqlite"
+    )
+
+
+def row_count(home: Path) -> int:
+    with store_of(home).reading() as repositories:
+        return repositories.images.count()
+
+
+@pytest.mark.parametrize("kind", ["png_bytes", "dicom_bytes"])
+def test_radiograph_is_taken_kept_and_scored(
+    empty: Services, home: Path, ana: Reader, kind: str, request: pytest.FixtureRequest
+) -> None:
+    data = request.getfixturevalue(kind)
+    outcome = empty.intake.take(ana, "any name", data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert (outcome.status, outcome.reason) == ("scored", "")
+    assert outcome.label == f"CXR-{sha256[:8].upper()}"
+    with store_of(home).reading() as repositories:
+        image = repositories.images.by_sha256(sha256)
+        assert image is not None and image.id == outcome.image_id
+        score = repositories.scores.for_model("nih-ae-u", empty.models.card("nih-ae-u").model_hash)
+    assert (image.added_by, image.origin) == (ana.name, "upload")
+    assert [s.image_id for s in score] == [image.id]
+    original = read_radiograph(data).pixels
+    kept = ImageFiles(home).pixels(sha256) * image.slope + image.intercept
+    np.testing.assert_array_equal(kept, original)
+
+
+def test_same_bytes_twice_are_one_case_whatever_their_name(
+    empty: Services, home: Path, ana: Reader, ben: Reader, small_png: Callable[[int], bytes]
+) -> None:
+    first = empty.intake.take(ana, "a.png", small_png(1))
+    before = files_of(home)
+    second = empty.intake.take(ben, "b.dcm", small_png(1))
+    assert (first.status, second.status) == ("scored", "known")
+    assert second.image_id == first.image_id
+    assert second.label in second.reason
+    assert (row_count(home), files_of(home)) == (1, before)
+
+
+def test_refused_file_leaves_neither_row_nor_file(
+    empty: Services,
+    home: Path,
+    ana: Reader,
+    png_bytes: bytes,
+    dicom_bytes: bytes,
+    ct_bytes: bytes,
+    changed_dicom: Callable[..., bytes],
+) -> None:
+    empty.intake.take(ana, "one that stays", png_bytes)
+    before = files_of(home), row_count(home)
+    flipped = bytearray(png_bytes)
+    flipped[len(flipped) // 2] ^= 0xFF
+    refused = {
+        "ct.dcm": (ct_bytes, "CT"),
+        "notes.txt": (b"Patient doing well.\n" * 50, "text"),
+        "empty.png": (b"", "empty"),
+        "half.png": (png_bytes[: len(png_bytes) // 2], ""),
+        "flipped.png": (bytes(flipped), ""),
+        "half.dcm": (dicom_bytes[: len(dicom_bytes) // 2], ""),
+        "head.dcm": (dicom_bytes[:200], ""),
+        "signature.png": (png_bytes[:8], ""),
+        "page.html": (b"<html><body>x</body></html>", "HTML"),
+        "frames.dcm": (changed_dicom(NumberOfFrames=2), "frames"),
+        "colour.dcm": (changed_dicom(PhotometricInterpretation="RGB"), "RGB"),
+    }
+    for name, (data, word) in refused.items():
+        outcome = empty.intake.take(ana, name, data)
+        assert (outcome.status, outcome.image_id, outcome.label) == ("refused", None, ""), name
+        assert outcome.file_name == name
+        assert word in outcome.reason and len(outcome.reason) > 20, (name, outcome.reason)
+    assert (files_of(home), row_count(home)) == before
+
+
+def test_image_that_is_blank_in_32_bits_leaves_neither_row_nor_file(
+    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    data = changed_dicom(RescaleSlope="1E-6", RescaleIntercept="1E6", RescaleType="US")
+    assert empty.intake.take(ana, "x", data).status == "refused"
+    assert (files_of(home), row_count(home)) == ([], 0)
+    assert empty.worklist.list(ana).total == 0
+
+
+def test_file_name_is_stored_nowhere(
+    empty: Services, home: Path, ana: Reader, small_png: Callable[[int], bytes], ct_bytes: bytes
+) -> None:
+    assert empty.intake.take(ana, PLANTED, small_png(1)).file_name == PLANTED
+    empty.intake.take(ana, PLANTED, ct_bytes)
+    path = home.parent / PLANTED
+    path.write_bytes(small_png(2))
+    assert empty.intake.take_file(ana, path).status == "scored"
+    for stored in home.rglob("*"):
+        assert "MUSTERMANN" not in str(stored).upper()
+        if stored.is_file():
+            assert b"MUSTERMANN" not in stored.read_bytes().upper()
+
+
+def test_identity_in_the_header_is_stored_nowhere(
+    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    data = changed_dicom(
+        PatientName="MUSTERMANN^ERIKA",
+        PatientID="PLANTED-4711",
+        StudyDescription="MUSTERMANN thorax",
+        InstitutionName="PLANTED clinic",
+        PatientBirthDate="19620812",
+    )
+    assert empty.intake.take(ana, "x", data).status == "scored"
+    for stored in filter(Path.is_file, home.rglob("*")):
+        content = stored.read_bytes().upper()
+        for secret in (b"MUSTERMANN", b"PLANTED", b"19620812"):
+            assert secret not in content
+
+
+def test_store_failure_after_the_pixels_were_written_leaves_no_file(
+    empty: Services,
+    home: Path,
+    ana: Reader,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty.intake.take(ana, "stays", small_png(1))
+    before = files_of(home)
+
+    def fail(self: ImageRepository, new: object) -> None:
+        assert len(files_of(home)) == len(before) + 1  # the pixels are there by now
+        problem = "The disk that holds the database is full."
+        raise StoreError(problem)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageRepository, "add", fail)
+        with pytest.raises(StoreError):
+            empty.intake.take(ana, "x", small_png(2))
+    assert (files_of(home), row_count(home)) == (before, 1)
+    assert empty.intake.take(ana, "x", small_png(2)).status == "scored"
+
+
+@pytest.mark.xfail(strict=True, reason="made after the pixels are written, outside the clean-up")
+def test_failing_thumbnail_leaves_no_file(
+    empty: Services,
+    home: Path,
+    ana: Reader,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("app.services.intake.thumbnail", fail)
+    with pytest.raises(MemoryError):
+        empty.intake.take(ana, "x", small_png(1))
+    assert files_of(home) == []
+
+
+def test_bytes_stored_by_another_session_meanwhile_are_one_case(
+    empty: Services,
+    home: Path,
+    ana: Reader,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    build: Callable[[Path], Services],
+) -> None:
+    other = build(home)
+    put_pixels = ImageFiles.put_pixels
+    first: list[object] = []
+
+    def put_slowly(self: ImageFiles, sha256: str, stored: np.ndarray) -> None:
+        put_pixels(self, sha256, stored)
+        if not first:
+            first.append(None)
+            first.append(other.intake.take(Reader("Ben"), "y", small_png(1)).image_id)
+
+    monkeypatch.setattr(ImageFiles, "put_pixels", put_slowly)
+    outcome = empty.intake.take(ana, "x", small_png(1))
+    assert outcome.image_id == first[1]
+    assert row_count(home) == 1
+    assert empty.reading.open_case(ana, outcome.image_id).image.added_by == "Ben"
+
+
+@pytest.mark.parametrize("age", list(AGES), ids=str)
+def test_age_chooses_the_model_and_the_score_is_the_scorers(
+    empty: Services, ana: Reader, png_bytes: bytes, age: float | None
+) -> None:
+    outcome = empty.intake.take(ana, "x", png_bytes, Provenance(age_years=age))
+    case = empty.reading.open_case(ana, outcome.image_id or 0)
+    assert case.model.name == case.suggested_model == AGES[age]
+    direct = Scorer(load_model(REPOSITORY / "weights" / AGES[age]), "cpu").score(
+        read_radiograph(png_bytes)
+    )
+    assert case.score.score == pytest.approx(direct.score, rel=1e-6)
+    for name, value in direct.scores.items():
+        assert getattr(case.score, name) == pytest.approx(value, rel=1e-6)
+    assert case.score.percentile == pytest.approx(direct.percentile)
+    assert case.score.p_value == pytest.approx(direct.p_value)
+    for layer in case.maps:
+        sent = np.frombuffer(zlib.decompress(layer.values), "<f4").reshape(layer.size, layer.size)
+        np.testing.assert_allclose(sent, direct.maps[layer.name], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["png_bytes", "dicom_bytes"])
+def test_stored_pixels_score_as_the_file_did(
+    empty: Services, home: Path, ana: Reader, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Opened under another model, a case is scored from what is kept of it."""
+    data = request.getfixturevalue(kind)
+    image_id = empty.intake.take(ana, "x", data).image_id or 0
+    case = empty.reading.open_case(ana, image_id, "kermany-ae-u")
+    direct = Scorer(load_model(REPOSITORY / "weights" / "kermany-ae-u"), "cpu").score(
+        read_radiograph(data)
+    )
+    assert case.score.score == pytest.approx(direct.score, rel=1e-6)
+
+
+def test_header_age_wins_over_what_is_known_besides(
+    empty: Services, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    data = changed_dicom(PatientAge="003Y", ViewPosition="AP")
+    outcome = empty.intake.take(ana, "x", data, Provenance(age_years=50, view="PA"))
+    image = empty.reading.open_case(ana, outcome.image_id or 0).image
+    assert (image.age_years, image.view) == (3, "AP")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"PatientAge": "012Y"}, "12 years old"),
+        ({"PatientAge": "099Y"}, "99 years old"),
+        ({"ViewPosition": "LL"}, "lateral"),
+        ({"BodyPartExamined": "KNEE"}, "KNEE"),
+        ({"Modality": "SC"}, "SC"),
+    ],
+)
+def test_doubtful_image_is_scored_with_a_warning(
+    empty: Services,
+    ana: Reader,
+    changed_dicom: Callable[..., bytes],
+    attributes: dict[str, str],
+    words: str,
+) -> None:
+    outcome = empty.intake.take(ana, "x", changed_dicom(**attributes))
+    assert outcome.status == "warned" and words in outcome.reason
+    row = empty.worklist.list(ana, show="warned").rows[0]
+    assert " ".join(row.warnings) == outcome.reason
+    assert empty.reading.open_case(ana, row.image_id).warnings == row.warnings
+
+
+def test_file_on_disk_is_taken_and_a_missing_or_huge_one_refused(
+    empty: Services, ana: Reader, tmp_path: Path, small_png: Callable[[int], bytes]
+) -> None:
+    good, huge = tmp_path / "good", tmp_path / "huge"
+    good.write_bytes(small_png(1))
+    with huge.open("wb") as file:
+        file.truncate(2**33)  # sparse: takes no room
+    assert empty.intake.take_file(ana, good).status == "scored"
+    for path in (tmp_path / "missing", huge, tmp_path):
+        outcome = empty.intake.take_file(ana, path)
+        assert outcome.status == "refused" and outcome.reason
+
+
+def test_score_of_an_interrupted_intake_is_made_up_for(
+    empty: Services,
+    ana: Reader,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelService, "score", lambda *_: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            empty.intake.take(ana, "x", small_png(1))
+    rows = empty.worklist.list(ana).rows
+    assert [row.score > 0 for row in rows] == [True]

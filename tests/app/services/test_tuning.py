@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.services.container import Services
+from app.services.people import Reader
+from app.services.reading import ReadDraft
+from app.services.tuning import TuningEvidence, TuningService, consensus
+from app.store.records import ReadRecord
+from ddad_core.errors import RequestError
+
+Ids = dict[str, int]
+Draft = Callable[..., ReadDraft]
+MODEL = "nih-ae-u"
+
+
+def vote(image_id: int, reader: str, verdict: str) -> ReadRecord:
+    return ReadRecord(
+        id=1, revision=1, replaces_id=None, saved_at=datetime.now(UTC), image_id=image_id,
+        reader=reader, verdict=verdict, ai_visible=True,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "label"),
+    [
+        ("A", 1),
+        ("N", 0),
+        ("AA", 1),
+        ("NN", 0),
+        ("AAN", 1),
+        ("ANN", 0),
+        ("AN", None),
+        ("AANN", None),
+        ("U", None),
+        ("X", None),
+        ("UX", None),
+        ("AU", 1),
+        ("NXU", 0),
+        ("AANNU", None),
+        ("AANU", 1),
+    ],
+)
+def test_consensus_is_the_majority_of_those_who_decided(verdicts: str, label: int | None) -> None:
+    words = {"A": "abnormal", "N": "normal", "U": "uncertain", "X": "unreadable"}
+    reads = [vote(7, f"reader {i}", words[v]) for i, v in enumerate(verdicts)]
+    labels, undecided = consensus(reads)
+    assert labels == ({} if label is None else {7: label})
+    assert undecided == ({7} if label is None else set())
+
+
+def test_consensus_keeps_cases_apart() -> None:
+    reads = [vote(1, "a", "abnormal"), vote(2, "a", "normal"), vote(3, "a", "uncertain")]
+    assert consensus(reads) == ({1: 1, 2: 0}, {3})
+    assert consensus([]) == ({}, set())
+
+
+@pytest.fixture
+def evidence(loaded: Services) -> TuningEvidence:
+    """Scores made up so that every number can be checked by hand."""
+    return dataclasses.replace(
+        loaded.tuning.evidence(MODEL, "reads"),
+        scores=np.array([0.1, 0.4, 0.5, 0.5, 0.9]),
+        labels=np.array([0, 0, 1, 0, 1]),
+        unlabelled=np.array([0.2, 0.5, 0.8]),
+        normals=np.array([0.1, 0.2, 0.3, 0.5, 0.6]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "tp", "fn", "fp", "tn", "flagged", "normal_rate"),
+    [
+        (0.5, 2, 0, 1, 2, 5, 0.4),
+        (0.50001, 1, 1, 0, 3, 2, 0.2),
+        (0.0, 2, 0, 3, 0, 8, 1.0),
+        (1.0, 0, 2, 0, 3, 0, 0.0),
+    ],
+)
+def test_effect_of_a_threshold_is_what_counting_gives(
+    evidence: TuningEvidence,
+    threshold: float,
+    tp: int,
+    fn: int,
+    fp: int,
+    tn: int,
+    flagged: int,
+    normal_rate: float,
+) -> None:
+    effect = TuningService.effect(evidence, threshold)
+    counts = effect.counts
+    assert (counts.true_positive, counts.false_negative) == (tp, fn)
+    assert (counts.false_positive, counts.true_negative) == (fp, tn)
+    assert (effect.flagged, effect.scored) == (flagged, 8)
+    assert effect.normal_rate == pytest.approx(normal_rate)
+    assert counts.sensitivity is not None and counts.specificity is not None
+    assert counts.sensitivity.value == pytest.approx(tp / 2)
+    assert counts.specificity.value == pytest.approx(tn / 3)
+
+
+def test_span_covers_every_score(evidence: TuningEvidence) -> None:
+    assert evidence.span == (0.1, 0.9)
+    nothing = dataclasses.replace(evidence, scores=np.array([]), unlabelled=np.array([]))
+    assert nothing.span == (0.1, 0.6)
+
+
+def test_reference_labels_are_those_of_the_gallery(loaded: Services, ids: Ids, ana: Reader) -> None:
+    found = loaded.tuning.evidence(MODEL, "reference")
+    score = {
+        name: loaded.reading.open_case(ana, image_id).score.score for name, image_id in ids.items()
+    }
+    pairs = sorted(zip(found.scores.tolist(), found.labels.tolist(), strict=True))
+    truth = {"00000150": 1, "00001426": 0, "00003391": 1}
+    assert pairs == sorted((score[name], label) for name, label in truth.items())
+    assert found.unlabelled.size == 0 and found.left_out == 0
+    above = sum(score[name] > score["00001426"] for name in ("00000150", "00003391"))
+    assert found.auc is not None and found.auc.value == pytest.approx(above / 2)
+    assert found.roc is not None and len(found.normals) == 50
+
+
+def test_reads_are_the_labels_and_the_rest_counts_as_unlabelled(
+    loaded: Services, ids: Ids, ana: Reader, ben: Reader, draft: Draft
+) -> None:
+    before = loaded.tuning.evidence(MODEL, "reads")
+    assert (before.scores.size, before.unlabelled.size, before.auc) == (0, 3, None)
+    loaded.reading.save(ana, ids["00000150"], MODEL, draft("normal"))
+    loaded.reading.save(ana, ids["00000150"], MODEL, draft("abnormal"))  # amended: this counts
+    loaded.reading.save(ana, ids["00001426"], MODEL, draft("abnormal"))
+    one_class = loaded.tuning.evidence(MODEL, "reads")
+    assert (one_class.labels.tolist(), one_class.roc) == ([1, 1], None)
+    loaded.reading.save(ben, ids["00001426"], MODEL, draft("normal"))  # a tie
+    loaded.reading.save(ben, ids["00003391"], MODEL, draft("normal"))
+    found = loaded.tuning.evidence(MODEL, "reads")
+    assert sorted(found.labels.tolist()) == [0, 1]
+    assert (found.unlabelled.size, found.left_out) == (1, 1)
+    assert found.auc is not None
+
+
+def test_unknown_model_is_told(loaded: Services, ana: Reader) -> None:
+    with pytest.raises(RequestError, match="no model called x"):
+        loaded.tuning.evidence("x", "reads")
+    with pytest.raises(RequestError, match="no model called x"):
+        loaded.tuning.save(ana, "x", 0.5, "why")
+
+
+def test_each_change_is_a_version_with_who_why_and_when(
+    loaded: Services, ana: Reader, ben: Reader
+) -> None:
+    own = loaded.models.operating_point(MODEL)
+    assert (own.id, own.version, own.set_at) == (None, 0, None)
+    first = loaded.tuning.save(ana, MODEL, 0.5, "  too many alarms ")
+    second = loaded.tuning.save(ben, MODEL, 0.7, "still too many")
+    assert [(p.version, p.set_by, p.reason) for p in (first, second)] == [
+        (1, ana.name, "too many alarms"),
+        (2, ben.name, "still too many"),
+    ]
+    assert second.replaces_id == first.id
+    found = loaded.tuning.evidence(MODEL, "reads")
+    assert found.history == (second, first)
+    point = found.in_force
+    assert (point.id, point.version, point.threshold, point.set_by, point.set_at) == (
+        second.id,
+        2,
+        0.7,
+        ben.name,
+        second.set_at,
+    )
+    other = loaded.models.operating_point("kermany-ae-u")
+    assert other.version == 0  # another model's threshold stays its own
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\n\t"])
+def test_change_without_a_reason_is_refused(loaded: Services, ana: Reader, reason: str) -> None:
+    with pytest.raises(RequestError, match="needs a reason"):
+        loaded.tuning.save(ana, MODEL, 0.5, reason)
+    assert loaded.models.operating_point(MODEL).version == 0
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf, -0.001])
+def test_threshold_that_is_none_is_refused(loaded: Services, ana: Reader, threshold: float) -> None:
+    with pytest.raises(RequestError, match="is not a threshold"):
+        loaded.tuning.save(ana, MODEL, threshold, "why")
+    assert loaded.models.operating_point(MODEL).version == 0
+
+
+def test_flags_follow_the_operating_point_without_any_network(
+    loaded: Services,
+    loaded_home: Path,
+    ana: Reader,
+    build: Callable[[Path], Services],
+    no_network: None,
+) -> None:
+    scores = sorted(row.score for row in loaded.worklist.list(ana).rows)
+    for threshold, flagged in ((scores[0], 3), (scores[1], 2), (scores[2] * 1.01, 0)):
+        loaded.tuning.save(ana, MODEL, threshold, "trial")
+        found = loaded.worklist.list(ana)
+        assert found.flagged == flagged
+        assert {row.score for row in found.rows if row.flagged} == set(scores[3 - flagged :])
+        assert loaded.tuning.effect(loaded.tuning.evidence(MODEL, "reads"), threshold).flagged == (
+            flagged
+        )
+    assert build(loaded_home).worklist.list(ana).flagged == 0  # after a restart too

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from app.services.intake import IntakeService
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, home: Path, small_gallery: Path) -> Run:
+    """Run one command on a home of its own, from a folder that has nothing to do with it."""
+    monkeypatch.chdir(home.parent)
+    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_ACCESS_PASSWORD", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DDAD_HOME", str(home))
+    monkeypatch.setenv("DDAD_GALLERY", str(small_gallery))
+    monkeypatch.setenv("DDAD_DEVICE", "cpu")
+    return lambda *arguments: main([str(a) for a in arguments])
+
+
+def rows(home: Path, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(home / "ddad.sqlite") as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_migrate_creates_the_database_and_then_has_nothing_to_do(
+    run: Run, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("migrate") == 0
+    assert capsys.readouterr().out == "Database upgraded.\n"
+    assert rows(home, "SELECT count(*) FROM images") == [(0,)]
+    assert run("migrate") == 0
+    assert capsys.readouterr().out == "Database is up to date.\n"
+
+
+def test_import_takes_files_and_folders_and_counts_what_became_of_them(
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+    small_png: Callable[[int], bytes],
+    ct_bytes: bytes,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "in" / "deeper"
+    folder.mkdir(parents=True)
+    (tmp_path / "in" / "a.png").write_bytes(small_png(1))
+    (folder / "b").write_bytes(small_png(2))
+    (folder / ".hidden").write_bytes(b"not looked at")
+    assert run("import", tmp_path / "in", "--reader", "Ana  Ruiz") == 0
+    assert capsys.readouterr().out == "2 scored\n"
+    assert rows(home, "SELECT DISTINCT added_by, origin FROM images") == [("Ana Ruiz", "upload")]
+    ct = tmp_path / "ct.dcm"
+    ct.write_bytes(ct_bytes)
+    text = tmp_path / "notes.txt"
+    text.write_text("hello")
+    assert run("import", ct, tmp_path / "in" / "a.png", text) == 3
+    told = capsys.readouterr()
+    assert told.out == "1 known, 2 refused\n"
+    assert "ct.dcm: refused. " in told.err and "notes.txt: refused. " in told.err
+    assert rows(home, "SELECT count(*) FROM images") == [(2,)]
+    assert rows(home, "SELECT count(*) FROM scores") == [(2,)]
+
+
+def test_gallery_is_imported_once(run: Run, home: Path) -> None:
+    assert run("import", "--gallery") == 0
+    assert run("import", "--gallery") == 0
+    assert rows(home, "SELECT origin, count(*) FROM images GROUP BY origin") == [("gallery", 3)]
+    assert rows(home, "SELECT count(*) FROM images WHERE attribution IS NOT NULL") == [(3,)]
+
+
+def test_export_writes_five_files(
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+    _loaded_home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(_loaded_home, home)
+    out = tmp_path / "out" / "deeper"
+    assert run("export", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "boxes.csv",
+        "ddad-export.json",
+        "operating_points.csv",
+        "reads.csv",
+        "scores.csv",
+    ]
+    with (out / "scores.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3
+    assert len(json.loads((out / "ddad-export.json").read_text("utf-8"))["scores"]) == 3
+    assert f"{out / 'scores.csv'}: 3 rows\n" in capsys.readouterr().out
+
+
+def test_errors_are_one_sentence_on_the_error_stream(
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(word: str, *arguments: object) -> None:
+        assert run(*arguments) == 1
+        told = capsys.readouterr()
+        assert told.out == "" and told.err.startswith("ddad-admin: ") and word in told.err
+        assert told.err.count("\n") == 1 and "Traceback" not in told.err
+
+    fails("Nothing to import", "import")
+    fails("no file or folder", "import", tmp_path / "missing")
+    (tmp_path / "file").write_text("x")
+    assert run("import", tmp_path / "file", "--reader", " ") == 1
+    assert "\nddad-admin: A reader needs a name." in capsys.readouterr().err
+    fails("File exists", "export", tmp_path / "file")
+    with monkeypatch.context() as patch:
+        patch.setenv("PORT", "many")
+        fails("PORT is 'many'", "migrate")
+    with monkeypatch.context() as patch:
+        patch.setenv("DDAD_WEIGHTS", str(tmp_path / "no-weights"))
+        fails("no-weights", "export", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setenv("DDAD_DATABASE_URL", "nonsense")
+        fails("URL", "migrate")
+    (home / "ddad.sqlite").write_bytes(b"this is no database" * 100)
+    fails("damaged", "migrate")
+
+
+@pytest.mark.parametrize("arguments", [[], ["explode"], ["export"], ["import", "--what"]], ids=str)
+def test_wrong_usage_ends_with_status_2(run: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+
+
+def test_interrupted_import_keeps_what_was_done(
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    take = IntakeService.take_file
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(small_png(i))
+
+    def interrupted(self: IntakeService, reader: object, path: Path) -> object:
+        if path.name == "1.png":
+            raise KeyboardInterrupt
+        return take(self, reader, path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(IntakeService, "take_file", interrupted)
+    assert run("import", *(tmp_path / f"{i}.png" for i in range(3))) == 130
+    assert "what was done is kept" in capsys.readouterr().err
+    assert rows(home, "SELECT count(*) FROM images") == [(1,)]

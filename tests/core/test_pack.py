@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ddad_core.card import CARD_FILE, load_card
+from ddad_core.errors import ModelError, TrainingError
+from ddad_core.evaluation import report
+from ddad_core.evaluation.thresholds import confusion
+from ddad_core.registry import MODULE_FILES, load_model
+from ddad_core.scoring import MAP_NAMES, SCORE_NAMES, BatchScores, score_grey
+from ddad_core.training import pack
+from ddad_core.training.loop import TrainedModules, TrainingConfig
+from ddad_core.training.manifest import Manifest, ManifestRow
+from tests.core.synthetic import random_ensemble, random_grey
+
+CALIBRATION = random_grey(20, 32, 5)
+MANIFEST = Manifest(
+    "made-up",
+    (ManifestRow("1.png", "normal", 0, "p1"), ManifestRow("2.png", "unlabeled", None, "p2")),
+    {"title": "Made up", "population": "nobody", "age_min": 2, "licence": "none"},
+    "f" * 64,
+)
+
+
+def _pack(folder, network="ae-u", calibration=CALIBRATION, members=2):
+    trained = TrainedModules(
+        a=random_ensemble(network, 32, 1, members),
+        b=random_ensemble(network, 32, 2, members),
+        seconds=1.23,
+        losses={"a-0": [2.0, 1.0]},
+    )
+    config = TrainingConfig(network=network, size=32, members=members, epochs=2)
+    pack.pack_model(
+        folder, config=config, trained=trained, manifest=MANIFEST, calibration=calibration
+    )
+    return trained
+
+
+def _raw(folder):
+    return json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", params=["ae", "ae-u", "memae"])
+def packed(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "deep" / "mine"
+    _pack(folder, request.param)
+    return folder, request.param
+
+
+def test_packed_model_loads_and_its_reference_is_its_own_scores(packed):
+    folder, network = packed
+    model = load_model(folder)
+    assert (model.card.name, model.card.network, model.card.members) == ("mine", network, 2)
+    found = score_grey(model.a, model.b, CALIBRATION)
+    for name in SCORE_NAMES:
+        expected = np.sort(found.scores[name])
+        np.testing.assert_allclose(model.card.reference.of_score(name), expected, rtol=1e-6)
+
+
+def test_operating_point_flags_a_tenth_of_the_calibration_normals(packed):
+    folder, network = packed
+    card = load_card(folder)
+    point = card.operating_point
+    scores = card.reference.of_score("a_inter")
+    assert (point.score, point.n) == ("a_inter", 20)
+    if network == "memae":  # an untrained memory answers all images alike, so scores may tie
+        assert point.flagged <= 2
+    else:
+        assert point.flagged == confusion(np.zeros(20), scores, point.threshold).flagged == 2
+    assert point.policy == "Flags at most 10% of the calibration normals"
+
+
+def test_card_states_data_training_and_display(packed):
+    folder, network = packed
+    raw = _raw(folder)
+    assert raw["title"] == f"{network.upper()}, Made up"
+    assert raw["population"] == {"description": "nobody", "age_min": 2, "age_max": None}
+    assert raw["data"]["manifest_sha256"] == "f" * 64
+    counts = {"normal": {"normal": 1}, "unlabeled": {"unlabeled": 1}}
+    assert raw["data"]["counts"] == counts
+    assert raw["training"]["epochs"] == 2 and raw["training"]["final_loss"] == {"a-0": 1.0}
+    assert raw["evaluation"] is None
+    assert "32 x 32" in raw["pixels"] and "S x S" not in raw["pixels"]
+    units = {name: display["unit"] for name, display in raw["maps"].items()}
+    plain = "σ" if network == "ae-u" else "grey"
+    assert units == {"rec": f"{plain}²", "intra": plain, "inter": plain}
+    model = load_model(folder)
+    values = score_grey(model.a, model.b, CALIBRATION).maps
+    for name in MAP_NAMES:
+        assert raw["maps"][name]["threshold"] == pytest.approx(
+            np.percentile(values[name], 95), rel=1e-3
+        )
+
+
+def test_nothing_unfinished_is_left_behind(packed):
+    folder, _ = packed
+    assert {p.name for p in folder.iterdir()} == {CARD_FILE, *MODULE_FILES.values()}
+    assert [p.name for p in folder.parent.iterdir()] == ["mine"]
+
+
+def _matrix_types(folder):
+    tensors = load_file(folder / "module_a.safetensors")
+    return {str(t.dtype) for t in tensors.values() if t.ndim == 2}
+
+
+def test_half_precision_is_chosen_where_it_changes_little(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "HALF_PRECISION_TOLERANCE", 0.5)
+    _pack(tmp_path / "m")
+    assert _matrix_types(tmp_path / "m") == {"float16"}
+    assert _raw(tmp_path / "m")["precision"].startswith("float16 (linear layers)")
+
+
+def test_full_precision_is_kept_where_half_changes_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "HALF_PRECISION_TOLERANCE", 1e-12)
+    trained = _pack(tmp_path / "m")
+    assert _matrix_types(tmp_path / "m") == {"float32"}
+    assert _raw(tmp_path / "m")["precision"] == "float32; calibration scores differ by 0.0e+00"
+    expected = score_grey(trained.a, trained.b, CALIBRATION).scores["a_inter"]
+    found = load_card(tmp_path / "m").reference.of_score("a_inter")
+    np.testing.assert_allclose(found, np.sort(expected), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("change", "half"), [(0.99e-3, True), (1.01e-3, False)])
+@pytest.mark.parametrize("score", SCORE_NAMES)
+def test_one_score_of_one_image_decides_the_precision(tmp_path, monkeypatch, score, change, half):
+    """A relative change below a thousandth is taken, at or above it is not."""
+    ones = {name: np.linspace(1.0, 2.0, 20) for name in SCORE_NAMES}
+    nudged = {name: values.copy() for name, values in ones.items()}
+    nudged[score][7] *= 1 - change
+    maps = {name: np.ones((20, 32, 32), np.float32) for name in MAP_NAMES}
+    answers = [ones, nudged, ones]  # as trained, in half, in full
+    monkeypatch.setattr(pack, "score_grey", lambda *_: BatchScores(answers.pop(0), maps))
+    _pack(tmp_path / "m")
+    assert _matrix_types(tmp_path / "m") == {"float16" if half else "float32"}
+
+
+@pytest.mark.xfail(strict=True, reason="the tolerance is asked of full precision, too")
+def test_tolerance_of_zero_keeps_full_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "HALF_PRECISION_TOLERANCE", 0)
+    _pack(tmp_path / "m")
+    assert _matrix_types(tmp_path / "m") == {"float32"}
+
+
+def test_existing_folder_is_never_touched(tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    with pytest.raises(ModelError, match="never edited in place"):
+        _pack(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_no_calibration_normals_is_an_error(tmp_path):
+    with pytest.raises(TrainingError, match="no calibration normals"):
+        _pack(tmp_path / "m", calibration=CALIBRATION[:0])
+    assert not (tmp_path / "m").exists()
+
+
+ROUNDED_DOWN = pytest.mark.xfail(strict=True, reason="nine digits take back the step above it")
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        pytest.param(0.4, marks=ROUNDED_DOWN),
+        pytest.param(0.123456789012, marks=ROUNDED_DOWN),
+        0.987654321987,
+    ],
+)
+def test_few_normals_are_not_flagged_by_rounding(top):
+    scores = np.array([0.1, 0.2, top])  # three normals: a tenth allows none
+    point = pack._operating_point(scores)
+    assert point["flagged"] == 0
+    assert confusion(np.zeros(3), scores, point["threshold"]).flagged == 0
+
+
+@pytest.mark.xfail(strict=True, reason="the threshold and the scores are rounded apart")
+def test_threshold_flags_as_many_stored_scores_as_the_card_states(tmp_path, monkeypatch):
+    tied = np.concatenate([np.linspace(0.05, 0.1, 15), np.full(5, 0.10233050584793091)])
+    scores = dict.fromkeys(SCORE_NAMES, tied)
+    maps = {name: np.ones((20, 32, 32), np.float32) for name in MAP_NAMES}
+    monkeypatch.setattr(pack, "score_grey", lambda *_: BatchScores(scores, maps))
+    _pack(tmp_path / "m")
+    card = load_card(tmp_path / "m")
+    point, stored = card.operating_point, card.reference.of_score("a_inter")
+    assert confusion(np.zeros(20), stored, point.threshold).flagged == point.flagged
+
+
+def _evaluation(n=40):
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], n // 2)
+    scores = {name: generator.normal(labels, 1.0) for name in SCORE_NAMES}
+    return report.evaluate(
+        labels,
+        scores,
+        primary="a_inter",
+        threshold=0.5,
+        strata=np.array(["PA"] * 5 + ["AP"] * (n - 10) + [""] * 5),
+    )
+
+
+def test_evaluation_is_written_once(tmp_path):
+    folder = tmp_path / "m"
+    _pack(folder)
+    before = _raw(folder)
+    evaluation = _evaluation()
+    pack.add_evaluation(folder, evaluation, MANIFEST)
+    raw = _raw(folder)
+    stated = raw["evaluation"]
+    assert stated["auc"]["a_inter"]["value"] == round(evaluation.auc["a_inter"].value, 6)
+    assert stated["statement"] == evaluation.statement
+    assert stated["at_operating_point"]["counts"]["true_positive"] > 0
+    assert set(stated["auc_within"]) == {"AP"}
+    assert {**raw, "evaluation": None} == before
+    with pytest.raises(ModelError, match="already states an evaluation"):
+        pack.add_evaluation(folder, evaluation, MANIFEST)
+    assert _raw(folder) == raw
+    load_model(folder)
+
+
+def test_report_names_what_it_finds():
+    labels = np.repeat([0, 1], 50)
+    noise = np.random.default_rng(1).normal(size=100)
+    good, poor = labels * 5 + noise, noise
+    better = report.evaluate(
+        labels,
+        dict.fromkeys(SCORE_NAMES, poor) | {"a_inter": good},
+        primary="a_inter",
+        threshold=2.5,
+    )
+    assert "better than reconstruction error" in better.statement
+    assert better.by_stratum == {}
+    assert math.isclose(
+        better.inter_minus_rec.value, better.auc["a_inter"].value - better.auc["a_rec"].value
+    )
+    worse = report.evaluate(
+        labels,
+        dict.fromkeys(SCORE_NAMES, good) | {"a_inter": poor},
+        primary="a_inter",
+        threshold=2.5,
+    )
+    assert "not reliably better" in worse.statement
+    assert "not shown to be better than chance" in worse.statement
+    assert (worse.n_normal, worse.n_abnormal) == (50, 50)
