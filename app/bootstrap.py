@@ -38,5 +38,5 @@ def build_services(settings: Settings) -> Services:
         worklist=WorklistService(store, models, scoring),
         reading=ReadingService(store, files, models, scoring),
         tuning=TuningService(store, models),
-        exporting=ExportingService(store, models),
+        exporting=ExportingService(store),
     )

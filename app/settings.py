@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from ddad_core.errors import DdadError
 
@@ -121,7 +122,7 @@ def _number(name: str, texts: Mapping[str, str], low: int, high: int) -> int:
 
 def _database_url(text: str, home: Path) -> str:
     if not text:
-        return f"sqlite:///{home / 'ddad.sqlite'}"
+        return f"sqlite:///{quote(str(home / 'ddad.sqlite'))}"
     scheme, found, rest = text.partition("://")
     if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
         # The value may hold a password, so it is not repeated.

@@ -141,7 +141,7 @@ def load_card(folder: Path) -> Card:
     """Read and check ``card.json``.
 
     Raises:
-        ModelError: It is missing, is not JSON, lacks a field or names another folder.
+        ModelError: It is missing, is not JSON or lacks a field.
     """
     path = folder / CARD_FILE
     if not path.is_file():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ddad_core.card import Card, choose_card, estimate_from, list_cards, load_card
-from ddad_core.errors import ManifestError, ModelError, RequestError
+from ddad_core.errors import ManifestError, ModelError, RequestError, TrainingError
 from ddad_core.evaluation import report
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ def train(arguments: Namespace) -> int:
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
         raise ModelError(problem, "Give another --name, or remove the folder yourself.")
-    data = load_manifest(arguments.manifest)
     config = loop.TrainingConfig(
         network=arguments.network,
         size=arguments.size,
@@ -66,6 +65,10 @@ def train(arguments: Namespace) -> int:
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
     )
+    if config.members < 2:
+        problem = f"--members is {config.members}; one network alone has no A_intra."
+        raise TrainingError(problem, "Train 2 or more networks a module; the method has 3.")
+    data = load_manifest(arguments.manifest)
     device = resolve_device(arguments.device)
     parts = ("normal", "unlabeled", "calibration")
     for part in parts:
@@ -120,12 +123,20 @@ def evaluate(arguments: Namespace) -> int:
         threshold=model.card.operating_point.threshold,
         strata=np.array([row.view for row in rows]),
     )
+    if arguments.json:
+        _write_json(arguments.json, asdict(result))
     if arguments.write_card:
         add_evaluation(arguments.weights / arguments.model, result, data)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     _print_evaluation(model.card, result, f"{path.name}, {arguments.role} part")
     return 0
+
+
+def _write_json(path: Path, values: object) -> None:
+    try:
+        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror}."
+        raise RequestError(problem, "Give another --json.") from error
 
 
 def _check_write_card(arguments: Namespace, card: Card, data: Manifest) -> None:
@@ -180,6 +191,9 @@ def render(arguments: Namespace) -> int:
     from ddad_core.registry import load_model
     from ddad_core.scoring import Scorer
 
+    if not arguments.file.is_file():
+        problem = f"There is no file {arguments.file}."
+        raise RequestError(problem, "Check the path.")
     radiograph = read_radiograph_file(arguments.file)
     if arguments.model:
         card = load_card(arguments.weights / arguments.model)

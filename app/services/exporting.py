@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.services.models import ModelService
 from app.store.records import ImageRecord, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core import __version__
@@ -73,27 +72,16 @@ class Export:
 class ExportingService:
     """Reads the whole store in one consistent state."""
 
-    def __init__(self, store: UnitOfWork, models: ModelService) -> None:
+    def __init__(self, store: UnitOfWork) -> None:
         self._store = store
-        self._models = models
 
     def export(self) -> Export:
         """Gather all tables; no patient's identity is among them, for none is stored."""
         with self._store.reading() as repositories:
             images = {image.id: image for image in repositories.images.list_all()}
             reads = list(repositories.reads.iter_all())
-            scores = [
-                score
-                for card in self._models.cards
-                for score in repositories.scores.for_model(card.name, card.model_hash)
-            ]
-            points = [
-                point
-                for card in self._models.cards
-                for point in repositories.operating_points.history(
-                    card.name, card.model_hash, card.primary
-                )
-            ]
+            scores = repositories.scores.list_all()
+            points = repositories.operating_points.list_all()
         latest: dict[tuple[int, str], int] = {}
         for read in reads:
             key = (read.image_id, read.reader)
@@ -197,13 +185,16 @@ def _boxes(read: ReadRecord, image: ImageRecord, current: bool) -> list[Row]:
 
 
 def _cell(value: Any) -> Any:
-    """A CSV cell; text that a spreadsheet would run gets an apostrophe in front."""
+    """A CSV cell: lists joined, text made safe."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = "; ".join(str(part) for part in value)
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    return formula_safe(value) if isinstance(value, str) else value
+
+
+def formula_safe(text: str) -> str:
+    """Text for a CSV cell; what a spreadsheet would run gets an apostrophe in front."""
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text

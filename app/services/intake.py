@@ -124,7 +124,6 @@ class IntakeService:
     def _keep(self, reader: Reader, radiograph: Radiograph, provenance: Provenance) -> ImageRecord:
         """Store pixels, then the row; a row never points to a file that is not there."""
         stored = to_stored(radiograph.pixels)
-        self._files.put_pixels(radiograph.sha256, stored.values)
         facts = radiograph.facts
         spacing = facts.spacing_mm or (None, None)
         new = NewImage(
@@ -152,6 +151,7 @@ class IntakeService:
             attribution=provenance.attribution,
             thumbnail=thumbnail(radiograph),
         )
+        self._files.put_pixels(radiograph.sha256, stored.values)
         try:
             with self._store.writing() as repositories:
                 # Another session may have stored the same bytes a moment ago.

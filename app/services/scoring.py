@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from app.gateways.files import ImageFiles
+from app.gateways.files import FilesError, ImageFiles
 from app.services.models import ModelService
 from app.services.pixels import StoredPixels, from_stored
 from app.store.records import ImageRecord, NewScore, ScoreRecord
@@ -16,6 +17,8 @@ from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.imaging.suitability import check_suitability
 from ddad_core.types import Radiograph, RadiographFacts, ScoreResult, Window
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +80,19 @@ class ScoringService:
         card = self._models.card(model_name)
         with self._store.reading() as repositories:
             score = repositories.scores.for_image(image.id, card.name, card.model_hash)
-        maps = self._files.maps(image.sha256, card.model_hash) if score else None
+        maps = self._kept_maps(image, card) if score else None
         if score is not None and maps is not None:
             return Evidence(score, maps)
         radiograph = restore_radiograph(image, self._files.pixels(image.sha256))
         return self.add(card, [(image, radiograph)])[0]
+
+    def _kept_maps(self, image: ImageRecord, card: Card) -> Mapping[str, np.ndarray] | None:
+        """Maps as kept; None if they are missing or damaged, for they can be made anew."""
+        try:
+            return self._files.maps(image.sha256, card.model_hash)
+        except FilesError:
+            log.warning("Damaged maps of image %d are computed again", image.id)
+            return None
 
     def add(self, card: Card, images: Sequence[tuple[ImageRecord, Radiograph]]) -> list[Evidence]:
         """Score stored images with one model and keep the results, in order.

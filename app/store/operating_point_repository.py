@@ -55,6 +55,12 @@ class OperatingPointRepository:
         rows = self._connection.execute(statement.order_by(OperatingPointRow.version)).mappings()
         return [OperatingPointRecord(**plain(row)) for row in rows]
 
+    def list_all(self) -> list[OperatingPointRecord]:
+        """Every version for every model, the first one first."""
+        statement = select(*_COLUMNS).order_by(OperatingPointRow.id)
+        rows = self._connection.execute(statement).mappings()
+        return [OperatingPointRecord(**plain(row)) for row in rows]
+
 
 def _versions(model_name: str, model_hash: str, score_name: str) -> Select[Any]:
     return select(*_COLUMNS).where(

@@ -51,6 +51,11 @@ class ScoreRepository:
         statement = _of_model(model_name, model_hash).order_by(ScoreRow.image_id)
         return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
 
+    def list_all(self) -> list[ScoreRecord]:
+        """Every score under every version of every model, the first one first."""
+        statement = select(*_COLUMNS).order_by(ScoreRow.id)
+        return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
+
 
 def _of_model(model_name: str, model_hash: str) -> Select[Any]:
     return select(*_COLUMNS).where(

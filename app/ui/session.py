@@ -96,6 +96,11 @@ def session() -> Session:
     return found
 
 
-def widget_value(key: str) -> Any:
-    """What a widget with this key holds now."""
-    return st.session_state.get(key)
+def reset_session() -> None:
+    """Forget the reader and all that they had open; what they saved is stored."""
+    st.session_state.clear()
+
+
+def widget_value(key: str, default: Any) -> Any:
+    """What a widget with this key holds now, or the default if it is not on the page."""
+    return st.session_state.get(key, default)

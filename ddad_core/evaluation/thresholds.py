@@ -94,4 +94,5 @@ def threshold_for_normal_rate(normal_scores: np.ndarray, max_rate: float) -> flo
     above = descending[descending > barrier]
     if not len(above):
         return float(np.nextafter(barrier, np.inf))
-    return float((above[-1] + barrier) / 2)
+    middle = float((above[-1] + barrier) / 2)
+    return middle if middle > barrier else float(above[-1])  # neighbouring floats have none

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # torch raises it; nothing is unpickled here
 
 import numpy as np
 import torch
@@ -52,6 +53,30 @@ class TrainingConfig:
     batch_size: int = 64
     learning_rate: float = 5e-4
     seed: int = 2022
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, before images are loaded.
+
+        Raises:
+            TrainingError: A value is out of range; the message names it.
+        """
+        checks = (
+            ("--size", self.size, self.size >= 16 and self.size % 16 == 0, "a multiple of 16"),
+            ("--members", self.members, self.members >= 1, "1 or more"),
+            ("--epochs", self.epochs, self.epochs >= 1, "1 or more"),
+            # BatchNorm needs two images to tell a spread.
+            ("--batch-size", self.batch_size, self.batch_size >= 2, "2 or more"),
+            (
+                "--learning-rate",
+                self.learning_rate,
+                bool(np.isfinite(self.learning_rate)) and self.learning_rate > 0,
+                "a number above 0",
+            ),
+        )
+        for option, value, good, wanted in checks:
+            if not good:
+                problem = f"{option} is {value}; it must be {wanted}."
+                raise TrainingError(problem, "Change it and start again.")
 
     def digest(self, normal: np.ndarray, unlabeled: np.ndarray) -> str:
         """SHA-256 over this configuration and the images, for checkpoints."""
@@ -225,10 +250,11 @@ def _restore(progress: _Progress, path: Path, digest: str) -> None:
         return
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        problem = f"The checkpoint {path} cannot be read: {error}."
+        found = state["digest"]
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, LookupError) as error:
+        problem = f"The checkpoint {path} cannot be read."
         raise TrainingError(problem, "Delete it to train this network anew.") from error
-    if state["digest"] != digest:
+    if found != digest:
         problem = f"{path} belongs to another configuration or to other images."
         raise TrainingError(problem, "Give another --run folder, or delete this one.")
     progress.network.load_state_dict(state["network"])

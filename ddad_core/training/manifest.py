@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-from collections import defaultdict
+import math
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ddad_core.errors import ManifestError
@@ -96,44 +97,52 @@ def load_manifest(path: Path) -> Manifest:
         raise ManifestError(problem, "Make one with `ddad manifest`.")
     data = path.read_bytes()
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = io.StringIO(data.decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
         problem = f"{path} is not UTF-8 text (byte {error.start})."
         raise ManifestError(problem, "Save it as a UTF-8 CSV file.") from error
-    reader = csv.DictReader(lines)
+    reader = csv.DictReader(lines, strict=True)
     missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
     if missing:
         problem = f"{path}, line 1: missing column {', '.join(missing)}."
         raise ManifestError(problem, f"Columns are {', '.join(REQUIRED + OPTIONAL)}.")
-    rows = []
-    for fields in reader:
-        try:
-            rows.append(_row(fields))
-        except ValueError as error:
-            problem = f"{path}, line {reader.line_num}: {error}"
-            raise ManifestError(problem, "Mend this line and try again.") from None
+    rows: dict[int, ManifestRow] = {}
+    try:
+        for fields in reader:
+            rows[reader.line_num] = _row(fields)
+    except (ValueError, csv.Error) as error:
+        problem = f"{path}, line {reader.reader.line_num}: {error}"
+        raise ManifestError(problem, "Mend this line and try again.") from None
     _check_distinct(rows, path)
     return Manifest(
         name=path.stem,
-        rows=tuple(rows),
+        rows=tuple(rows.values()),
         about=_load_sidecar(sidecar_path(path)),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
 def save_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest and its sidecar."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(REQUIRED + OPTIONAL)
-        for row in manifest.rows:
-            label = "" if row.label is None else row.label
-            age = "" if row.age is None else f"{row.age:g}"
-            writer.writerow(
-                (row.path, row.role, label, row.patient_id, row.sha256, row.view, age, row.sex)
-            )
-    sidecar_path(path).write_text(json.dumps(manifest.about, indent=2) + "\n", encoding="utf-8")
+    """Write a manifest and its sidecar.
+
+    Raises:
+        ManifestError: The files cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(REQUIRED + OPTIONAL)
+            for row in manifest.rows:
+                label = "" if row.label is None else row.label
+                age = "" if row.age is None else f"{row.age:g}"
+                writer.writerow(
+                    (row.path, row.role, label, row.patient_id, row.sha256, row.view, age, row.sex)
+                )
+        sidecar_path(path).write_text(json.dumps(manifest.about, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror}."
+        raise ManifestError(problem, "Give another --out.") from error
 
 
 def _row(fields: dict[str | Any, str | Any]) -> ManifestRow:
@@ -153,15 +162,25 @@ def _row(fields: dict[str | Any, str | Any]) -> ManifestRow:
         raise ValueError(message)
     age = text.get("age", "")
     return ManifestRow(
-        path=text["path"],
+        path=PurePosixPath(text["path"]).as_posix(),
         role=role,
         label=_label(text["label"], role),
         patient_id=text["patient_id"],
         sha256=_digest(text.get("sha256", "")),
         view=text.get("view", ""),
-        age=float(age) if age else None,
+        age=_age(age),
         sex=text.get("sex", ""),
     )
+
+
+def _age(text: str) -> float | None:
+    if not text:
+        return None
+    age = float(text)
+    if not (math.isfinite(age) and age >= 0):
+        message = f"age {text!r} is not a number of years."
+        raise ValueError(message)
+    return age
 
 
 def _label(text: str, role: str) -> int | None:
@@ -185,18 +204,20 @@ def _digest(text: str) -> str:
     return digest
 
 
-def _check_distinct(rows: list[ManifestRow], path: Path) -> None:
+def _check_distinct(rows: dict[int, ManifestRow], path: Path) -> None:
     first_line: dict[str, int] = {}
-    roles: dict[str, set[str]] = defaultdict(set)
-    for line, row in enumerate(rows, start=2):
+    seen: dict[str, tuple[str, int]] = {}
+    for line, row in rows.items():
         if row.path in first_line:
             problem = f"{path}, line {line}: {row.path} is already in line {first_line[row.path]}."
             raise ManifestError(problem, "Every image has one role.")
         first_line[row.path] = line
-        roles[row.patient_id].add(row.role)
-    for patient, found in roles.items():
-        if len(found) > 1:
-            problem = f"{path}: patient {patient} appears as {' and '.join(sorted(found))}."
+        role, earlier = seen.setdefault(row.patient_id, (row.role, line))
+        if role != row.role:
+            problem = (
+                f"{path}, line {line}: patient {row.patient_id} is {row.role} here "
+                f"and {role} in line {earlier}."
+            )
             raise ManifestError(problem, "Split by patient, so that each has one role.")
 
 

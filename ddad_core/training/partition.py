@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ddad_core.errors import ManifestError
+from ddad_core.errors import ManifestError, RefusedImageError
 from ddad_core.imaging import read_radiograph
 from ddad_core.training.manifest import Manifest, ManifestRow
 
@@ -109,14 +109,16 @@ def build_nih(
             images of their patients are left out.
         left_out: Further patients to leave out, such as those of a demonstration gallery.
     """
-    banned = {str(int(patient)) for patient in left_out}
-    records = _read_csv(labels)
+    banned = {_patient_number(patient) for patient in left_out}
+    records = _read_csv(labels, ("image", "finding_labels", "patient_id", "age", "sex", "view"))
+    for record in records:
+        record["patient_id"] = _patient_number(record["patient_id"])
     if boxes is not None:
-        boxed = {record["image"] for record in _read_csv(boxes)}
+        boxed = {record["image"] for record in _read_csv(boxes, ("image",))}
         banned |= {r["patient_id"] for r in records if r["image"] in boxed}
     candidates = []
     for record in records:
-        age = float(record["age"])
+        age = _years(record["age"], labels)
         if age < ADULT_YEARS or record["patient_id"] in banned:
             continue
         label = int(record["finding_labels"] != "No Finding")
@@ -217,7 +219,11 @@ def _without_duplicates(
         if not path.is_file():
             problem = f"{path} is missing."
             raise ManifestError(problem, "Check the images folder.")
-        radiograph = read_radiograph(path.read_bytes())
+        try:
+            radiograph = read_radiograph(path.read_bytes())
+        except RefusedImageError as error:
+            problem = f"{path}: {error.problem}"
+            raise ManifestError(problem, "Mend the file or take it out of the folder.") from error
         digest = hashlib.sha256(radiograph.pixels.tobytes()).hexdigest()
         if digest in seen:
             duplicates.append(candidate.row.path)
@@ -278,9 +284,30 @@ def _image_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def _patient_number(text: str) -> str:
+    """A patient's number without leading zeros, as both lists may write it."""
+    if not text.strip().isdecimal():
+        problem = f"{text!r} is no patient number."
+        raise ManifestError(problem, "NIH patients are numbered.")
+    return str(int(text))
+
+
+def _years(text: str, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"{path}: the age {text!r} is not a number of years."
+        raise ManifestError(problem, "Mend the file and try again.") from None
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if not path.is_file():
         problem = f"There is no file {path}."
         raise ManifestError(problem, "Give its path.")
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file, restval="")
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            problem = f"{path}, line 1: missing column {', '.join(missing)}."
+            raise ManifestError(problem, f"Columns are {', '.join(columns)}.")
+        return list(reader)

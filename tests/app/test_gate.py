@@ -489,8 +489,8 @@ def test_two_guesses_at_once_count_as_two(door):
 
 
 def test_memory_is_bounded(door, clock, monkeypatch):
-    monkeypatch.setattr(gate, "MAX_CLIENTS", 20)
-    monkeypatch.setattr(gate, "MAX_SESSIONS", 20)
+    monkeypatch.setattr(gate_state, "MAX_CLIENTS", 20)
+    monkeypatch.setattr(gate_state, "MAX_SESSIONS", 20)
     for number in range(100):
         door._attempts.failed(f"client {number}")
     tokens = [door._sessions.open() for _ in range(100)]

@@ -269,7 +269,6 @@ def test_error_is_told_in_one_sentence(bench, mixed, capsys, arguments, words):
 
 
 # Input that ends in a traceback today.
-@pytest.mark.xfail(strict=True, reason="an error that is no DdadError reaches the user")
 @pytest.mark.parametrize(
     "arguments",
     [

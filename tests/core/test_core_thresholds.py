@@ -64,7 +64,6 @@ def test_rate_of_zero_flags_no_normal():
     assert threshold == pytest.approx(0.3)
 
 
-@pytest.mark.xfail(strict=True, reason="the midpoint of neighbouring floats is one of the two")
 def test_neighbouring_floats_are_told_apart():
     scores = np.array([1.0] * 9 + [np.nextafter(1.0, 2)])
     assert _flagged(scores, threshold_for_normal_rate(scores, 0.1)) <= 1

@@ -217,7 +217,6 @@ def test_nih_leaves_out_given_patients(nih, monkeypatch):
     assert not {"3", "4"} & patients and "5" in patients
 
 
-@pytest.mark.xfail(strict=True, reason="only the given ids are freed of leading zeros")
 def test_nih_leaves_out_given_patients_under_padded_ids(nih, monkeypatch):
     _everyone(monkeypatch)
     folder, records = nih
@@ -274,7 +273,6 @@ def test_folder_file_names_are_patients_of_their_own(tmp_path):
     assert any(patient.startswith("abnormal-") for patient in patients)
 
 
-@pytest.mark.xfail(strict=True, reason="the refusal is passed on without the file's name")
 def test_unreadable_image_is_named(tmp_path):
     for n in range(10):
         write_image(tmp_path / "normal" / f"{n}.png", n)

@@ -131,7 +131,6 @@ def test_checkpoint_cut_short_is_an_error(tmp_path):
         train(BRIEF, NORMAL, UNLABELED, run=tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="UnpicklingError is not among the errors caught")
 def test_checkpoint_that_is_something_else_is_an_error(tmp_path):
     (tmp_path / "a-0.checkpoint.pt").write_text("not a checkpoint")
     with pytest.raises(TrainingError, match="cannot be read"):

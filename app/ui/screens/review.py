@@ -11,7 +11,7 @@ from app.services.reading import FINDINGS, CaseView, ReadDraft
 from app.store.records import Box
 from app.ui import chrome
 from app.ui.context import Context
-from app.ui.session import Draft, OpenCase, Session, session
+from app.ui.session import Draft, OpenCase, Session, session, widget_value
 from app.ui.viewer import MapLayer, ViewerBox, ViewerData, ViewerState, viewer
 from ddad_core.overlay import color_table
 
@@ -108,8 +108,15 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
 
 
 def _step(image_id: int | None) -> None:
+    """Open a neighbour, keeping what was typed a moment ago in the draft."""
+    state = session()
+    draft = state.drafts.get(state.image_id or 0)
+    if draft is not None:
+        draft.comment = widget_value(f"comment-{state.image_id}", draft.comment)
+        draft.findings = widget_value(f"findings-{state.image_id}", draft.findings)
+        draft.confidence = widget_value(f"confidence-{state.image_id}", draft.confidence)
     if image_id is not None:
-        session().open(image_id)
+        state.open(image_id)
 
 
 def _evidence(context: Context, state: Session, view: CaseView) -> None:

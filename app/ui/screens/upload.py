@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from app.services.exporting import formula_safe
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
 from app.ui.context import Context
@@ -74,7 +75,7 @@ def _outcomes(context: Context, state: Session) -> None:
     with middle:
         st.download_button(
             "Outcomes as CSV",
-            table.to_csv(index=False).encode("utf-8-sig"),
+            table.map(formula_safe).to_csv(index=False).encode("utf-8-sig"),
             "ddad-upload-outcomes.csv",
             "text/csv",
             on_click="ignore",

@@ -7,7 +7,7 @@ import streamlit as st
 from app.services.worklist import Show, Sort, Worklist
 from app.ui.caselist import caselist
 from app.ui.context import Context
-from app.ui.session import session
+from app.ui.session import reset_session, session
 
 PAGE_ROWS = 100
 SHOW: dict[str, Show] = {
@@ -79,7 +79,7 @@ def _counts(context: Context, found: Worklist) -> None:
         if st.button(
             context.reader.name, type="tertiary", icon=":material/person:", help="Change reader"
         ):
-            session().reader = None
+            reset_session()
             st.rerun()
     left.html(
         f'<div class="ddad-facts">{len(found.rows)} shown of {found.total} · '

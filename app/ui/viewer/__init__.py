@@ -290,12 +290,13 @@ def _parse_box(raw: object, data: ViewerData) -> ViewerBox | None:
     x, y, width, height = (float(number) for number in numbers if number is not None)
     left, right = max(x, 0.0), min(x + width, float(data.width))
     top, bottom = max(y, 0.0), min(y + height, float(data.height))
-    if right <= left or bottom <= top:
+    # The browser rounds to a tenth of a pixel; subtracting must not bring back 0.30000000000000004.
+    shown_width, shown_height = round(right - left, 3), round(bottom - top, 3)
+    if shown_width <= 0 or shown_height <= 0:
         return None
     label = raw.get("label")
     words = label.strip()[:MAX_LABEL] if isinstance(label, str) and label.isprintable() else ""
-    # The browser rounds to a tenth of a pixel; subtracting must not bring back 0.30000000000000004.
-    return ViewerBox(left, top, round(right - left, 3), round(bottom - top, 3), words)
+    return ViewerBox(left, top, shown_width, shown_height, words)
 
 
 def _number_within(raw: object, low: float, high: float, fallback: float) -> float:

@@ -17,8 +17,8 @@ from app.services.people import Reader
         "ümlaut",
         "at@sign",
         "deep/er/still",
-        pytest.param("per%20cent", marks=pytest.mark.xfail(strict=True, reason="unquoted")),
-        pytest.param("what?", marks=pytest.mark.xfail(strict=True, reason="taken for a query")),
+        "per%20cent",
+        "what?",
     ],
 )
 def test_everything_lies_in_the_home_folder_whatever_its_name(

@@ -172,7 +172,6 @@ def test_store_failure_after_the_pixels_were_written_leaves_no_file(
     assert empty.intake.take(ana, "x", small_png(2)).status == "scored"
 
 
-@pytest.mark.xfail(strict=True, reason="made after the pixels are written, outside the clean-up")
 def test_failing_thumbnail_leaves_no_file(
     empty: Services,
     home: Path,

@@ -283,7 +283,6 @@ def test_missing_maps_are_made_anew_and_the_score_stays(
         )
 
 
-@pytest.mark.xfail(strict=True, reason="the next step it names cannot be taken in the app")
 def test_damaged_maps_are_made_anew(
     loaded: Services, loaded_home: Path, ids: Ids, ana: Reader
 ) -> None:

@@ -290,7 +290,6 @@ def test_draft_survives_moving_away_and_back(page: Page, loaded_home: Path) -> N
     assert stored(loaded_home, READS) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the callback leaves before the draft takes the comment")
 def test_comment_typed_just_before_moving_on_is_kept(page: Page) -> None:
     """Leaving the field and pressing the button can reach the server as one."""
     page.press("Start reading")
@@ -338,7 +337,6 @@ def test_comment_is_shown_as_text_never_as_markup(page: Page) -> None:
     assert "&lt;img src=x" in page.html and "<img" not in page.html
 
 
-@pytest.mark.xfail(strict=True, reason="the open case and the drafts stay those of the last reader")
 def test_next_reader_at_the_same_screen_sees_nothing_of_the_last(
     page: Page, loaded_home: Path
 ) -> None:
@@ -391,7 +389,6 @@ def test_upload_tells_what_became_of_each_file_and_why(
     assert page.case().startswith("CXR-") and "1 of 1" in page.html
 
 
-@pytest.mark.xfail(strict=True, reason="written by pandas as it is")
 def test_file_name_is_no_formula_in_the_downloaded_outcomes(
     empty_page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,7 +163,6 @@ def test_box_is_cut_at_the_image(given: tuple[float, ...], kept: tuple[float, ..
     assert [(b.x, b.y, b.width, b.height) for b in found] == ([kept] if kept else [])
 
 
-@pytest.mark.xfail(strict=True, reason="rounded to a width of zero, which no read may hold")
 def test_box_thinner_than_the_rounding_is_dropped() -> None:
     assert boxes({"x": 1, "y": 2, "width": 0.0004, "height": 4}) == ()
 
