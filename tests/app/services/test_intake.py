@@ -215,9 +215,15 @@ def test_bytes_stored_by_another_session_meanwhile_are_one_case(
 
 @pytest.mark.parametrize("age", list(AGES), ids=str)
 def test_age_chooses_the_model_and_the_score_is_the_scorers(
-    empty: Services, ana: Reader, png_bytes: bytes, age: float | None
+    empty: Services, home: Path, ana: Reader, png_bytes: bytes, age: float | None
 ) -> None:
     outcome = empty.intake.take(ana, "x", png_bytes, Provenance(age_years=age))
+    with store_of(home).reading() as repositories:
+        counts = {
+            card.name: len(repositories.scores.for_model(card.name, card.model_hash))
+            for card in empty.models.cards
+        }
+    assert counts == {name: int(name == AGES[age]) for name in counts} and len(counts) == 2
     case = empty.reading.open_case(ana, outcome.image_id or 0)
     assert case.model.name == case.suggested_model == AGES[age]
     direct = Scorer(load_model(REPOSITORY / "weights" / AGES[age]), "cpu").score(
