@@ -67,6 +67,7 @@ def _import(arguments: argparse.Namespace) -> int:
     if not arguments.paths and not arguments.gallery:
         problem = "Nothing to import."
         raise RequestError(problem, "Give files or folders, or --gallery.")
+    reader = Reader.named(arguments.reader)
     services = build_services(load_settings(os.environ))
     if arguments.gallery:
         entries = services.gallery.missing()
@@ -76,7 +77,7 @@ def _import(arguments: argparse.Namespace) -> int:
     counts: dict[str, int] = {}
     files = list(find_files(arguments.paths))
     for path in tqdm(files, desc="import", unit="file", disable=not files):
-        outcome = services.intake.take_file(Reader.named(arguments.reader), path)
+        outcome = services.intake.take_file(reader, path)
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
         if outcome.reason:
             tqdm.write(f"{path}: {outcome.status}. {outcome.reason}", file=sys.stderr)

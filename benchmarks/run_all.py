@@ -28,7 +28,7 @@ def machine() -> str:
     browser = re.search(r"[\d.]+", version)
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} CPU cores "
-        f"({found.group(1).strip() if found else 'unknown model'}), no GPU; "
+        f"({found.group(1).strip() if found else 'unknown model'}); "
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"Chromium {browser.group() if browser else 'unknown'}, headless, drawing in software."
     )

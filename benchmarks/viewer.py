@@ -274,8 +274,11 @@ def memory(browser: Browser, address: str, pid: int) -> list[Figure]:
 
 def run() -> list[Figure]:
     with fresh_server(GALLERY_IMAGES) as (address, pid), chromium() as browser:
-        page = enter(browser, address, "Dr Bench")
+        page = enter(browser, address, "Dr Redraw")
         figures = redraws(page)
+        page.context.close()
+        # A new page: nobody listens to its socket, so that megabytes are not copied to us as well.
+        page = enter(browser, address, "Dr Bench")
         figures += openings(page)
         figures += uploads(page)
         page.context.close()

@@ -46,6 +46,11 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def limit_threads(count: int) -> None:
+    """Let torch use this many CPU threads in this process."""
+    torch.set_num_threads(max(1, count))
+
+
 @torch.inference_mode()
 def score_grey(
     a: Ensemble, b: Ensemble, grey: np.ndarray, *, device: torch.device | None = None

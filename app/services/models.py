@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,7 +127,14 @@ class ModelService:
         return self._scorer(name).score_many(radiographs)
 
     def warm_up(self) -> None:
-        """Load every model now, so that the first reader does not wait for it."""
+        """Load every model now, so that the first reader does not wait for it.
+
+        For a server: one core is left to requests. Torch's threads wait actively for each other,
+        and with all cores taken a single image can cost a second instead of milliseconds.
+        """
+        from ddad_core.scoring import limit_threads  # noqa: PLC0415
+
+        limit_threads((os.cpu_count() or 2) - 1)
         for card in self.cards:
             blank = np.zeros((1, card.input_size, card.input_size), dtype=np.uint8)
             self._scorer(card.name).score_prepared(blank)

@@ -46,6 +46,7 @@ class Session:
     Attributes:
         reader: Who is reading; None until they have said.
         order: Cases in the worklist's order, for "next" and "previous".
+        listed: Cases of the worklist as last shown.
         image_id: The case to review.
         models: The model chosen by hand, by case.
         case: The case on the screen; gathered once, not at every click.
@@ -54,10 +55,13 @@ class Session:
         uploads: Counts emptied uploaders, so that each gets a key of its own.
         shown: How many rows the worklist shows.
         notice: A sentence to show once on the next page run.
+        problem: What went wrong in the last act, shown until the next.
+        finished: Whether the last case of the list was just saved.
     """
 
     reader: Reader | None = None
     order: tuple[int, ...] = ()
+    listed: tuple[int, ...] = ()
     image_id: int | None = None
     models: dict[int, str] = field(default_factory=dict)
     case: OpenCase | None = None
@@ -66,6 +70,8 @@ class Session:
     uploads: int = 0
     shown: int = 0
     notice: str = ""
+    problem: str = ""
+    finished: bool = False
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

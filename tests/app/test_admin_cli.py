@@ -116,8 +116,7 @@ def test_errors_are_one_sentence_on_the_error_stream(
     fails("Nothing to import", "import")
     fails("no file or folder", "import", tmp_path / "missing")
     (tmp_path / "file").write_text("x")
-    assert run("import", tmp_path / "file", "--reader", " ") == 1
-    assert "\nddad-admin: A reader needs a name." in capsys.readouterr().err
+    fails("A reader needs a name.", "import", tmp_path / "file", "--reader", " ")
     fails("File exists", "export", tmp_path / "file")
     with monkeypatch.context() as patch:
         patch.setenv("PORT", "many")

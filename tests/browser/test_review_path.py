@@ -115,6 +115,9 @@ def test_three_cases_are_read_by_keyboard_alone(server, page, enter):
         viewer = page.locator(f'{READY}:not([data-image-id="{case}"])')
         viewer.wait_for()
         case = viewer.get_attribute("data-image-id")
+        # The image comes before the panel beside it; a key belongs to the panel's buttons.
+        page.locator(f".st-key-verdict-normal-{case} button").wait_for()
+        page.wait_for_timeout(300)
         page.keyboard.press(verdict)
         page.locator('[data-testid="stBaseButton-primary"]', has_text=chosen).wait_for()
         page.keyboard.press("Control+Enter")

@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.services.worklist import WorklistRow
+from app.ui.session import widget_value
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
@@ -19,10 +20,19 @@ _component = st.components.v2.component(
 )
 
 
+KEY = "caselist"
+
+
+def opened(listed: Sequence[int]) -> int | None:
+    """The case of the list as last shown that was just opened, or None."""
+    reported = getattr(widget_value(KEY, None), "open", None)
+    return reported if isinstance(reported, int) and reported in listed else None
+
+
 def caselist(
     rows: Sequence[WorklistRow], thumbnails: Mapping[int, bytes], last_opened: int | None
-) -> int | None:
-    """Show cases; return the one that was just opened, or None."""
+) -> None:
+    """Show cases; :func:`opened` tells in the next page run which one was chosen."""
     data = {
         "last": last_opened,
         "rows": [
@@ -43,6 +53,4 @@ def caselist(
             for row in rows
         ],
     }
-    result = _component(key="caselist", data=data, on_open_change=lambda: None)
-    known = {row.image_id for row in rows}
-    return result.open if result.open in known else None
+    _component(key=KEY, data=data, on_open_change=lambda: None)

@@ -12,7 +12,16 @@ from app.store.records import Box
 from app.ui import chrome
 from app.ui.context import Context
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
-from app.ui.viewer import MapLayer, ViewerBox, ViewerData, ViewerState, viewer
+from app.ui.viewer import (
+    MapLayer,
+    ViewerBox,
+    ViewerData,
+    ViewerState,
+    reported_state,
+    viewer,
+    viewer_key,
+)
+from ddad_core.errors import DdadError
 from ddad_core.overlay import color_table
 
 VERDICT_KEYS = {"normal": "N", "abnormal": "A", "uncertain": "U", "unreadable": "X"}
@@ -23,6 +32,9 @@ STRIP_MARGIN = 1.05
 def show(context: Context) -> None:
     """Draw the screen."""
     state = session()
+    if state.finished:
+        state.finished = False
+        context.open_screen("worklist")
     if notice := state.take_notice():
         st.toast(notice)
     if state.image_id is None:
@@ -110,13 +122,19 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
 def _step(image_id: int | None) -> None:
     """Open a neighbour, keeping what was typed a moment ago in the draft."""
     state = session()
-    draft = state.drafts.get(state.image_id or 0)
-    if draft is not None:
-        draft.comment = widget_value(f"comment-{state.image_id}", draft.comment)
-        draft.findings = widget_value(f"findings-{state.image_id}", draft.findings)
-        draft.confidence = widget_value(f"confidence-{state.image_id}", draft.confidence)
+    if state.image_id is not None:
+        _latest(state, state.image_id)
     if image_id is not None:
         state.open(image_id)
+
+
+def _latest(state: Session, image_id: int) -> Draft:
+    """The draft with what the widgets hold now; callbacks run before the page takes it."""
+    draft = state.drafts.setdefault(image_id, Draft())
+    draft.comment = widget_value(f"comment-{image_id}", draft.comment)
+    draft.findings = widget_value(f"findings-{image_id}", draft.findings)
+    draft.confidence = widget_value(f"confidence-{image_id}", draft.confidence)
+    return draft
 
 
 def _evidence(context: Context, state: Session, view: CaseView) -> None:
@@ -203,7 +221,9 @@ def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) 
         f"{count} {'box' if count == 1 else 'boxes'} drawn. "
         + ("Draw with the Box tool (B)." if not count else "Saved with the read.")
     )
-    _save_buttons(context, state, case, shown)
+    if state.problem:
+        st.error(state.problem, icon=":material/error:")
+    _save_buttons(context, state, case)
     _history(view)
     if view.image.attribution:
         st.caption(f"Image: {view.image.attribution}")
@@ -232,39 +252,57 @@ def _verdicts(draft: Draft, image_id: int) -> None:
             st.rerun()
 
 
-def _save_buttons(context: Context, state: Session, case: OpenCase, shown: ViewerState) -> None:
+def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
     draft = state.drafts[case.view.image.id]
     following = state.neighbour(1)
     columns = st.columns([2, 1])
+    # Callbacks, as for the steps: the page then runs once, for the next case.
     with columns[0]:
-        onward = st.button(
+        st.button(
             "Save and next" if following is not None else "Save and finish",
             type="primary",
             disabled=draft.verdict is None,
             shortcut="Ctrl+Enter",
             width="stretch",
             help="Choose a verdict first" if draft.verdict is None else None,
+            on_click=_save,
+            args=(context, following, True),
         )
     with columns[1]:
-        stay = st.button("Save", disabled=draft.verdict is None, width="stretch")
-    if not (onward or stay):
+        st.button(
+            "Save",
+            disabled=draft.verdict is None,
+            width="stretch",
+            on_click=_save,
+            args=(context, None, False),
+        )
+
+
+def _save(context: Context, following: int | None, onward: bool) -> None:
+    """Store the read on the screen; what goes wrong is told there and nothing is lost."""
+    state = session()
+    case = state.case
+    if case is None:
         return
     view = case.view
-    saved = context.services.reading.save(
-        context.reader,
-        view.image.id,
-        view.model.name,
-        _submission(draft, shown, seconds=time.monotonic() - case.opened_at),
-    )
-    del state.drafts[view.image.id]
-    state.case = None
+    image_id = view.image.id
+    draft = _latest(state, image_id)
+    shown = reported_state(widget_value(viewer_key(image_id), None), _viewer_data(view))
+    seconds = time.monotonic() - case.opened_at
+    try:
+        saved = context.services.reading.save(
+            context.reader, image_id, view.model.name, _submission(draft, shown, seconds=seconds)
+        )
+    except DdadError as error:
+        state.problem = str(error)
+        return
+    del state.drafts[image_id]
+    state.case, state.problem = None, ""
     revision = f", revision {saved.revision}" if saved.revision > 1 else ""
     state.notice = f"{view.image.label}: {saved.verdict} saved{revision}."
-    if onward and following is not None:
+    state.finished = onward and following is None
+    if following is not None:
         state.open(following)
-    elif onward:
-        context.open_screen("worklist")
-    st.rerun()
 
 
 def _submission(draft: Draft, shown: ViewerState, *, seconds: float) -> ReadDraft:

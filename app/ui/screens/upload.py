@@ -9,7 +9,9 @@ from app.services.exporting import formula_safe
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
 from app.ui.context import Context
-from app.ui.session import Session, session
+from app.ui.session import Session, session, widget_value
+
+READ_KEY = "upload-read"
 
 OUTCOME_TITLES = {
     "scored": "Scored",
@@ -22,6 +24,8 @@ OUTCOME_TITLES = {
 def show(context: Context) -> None:
     """Draw the screen."""
     state = session()
+    if widget_value(READ_KEY, False):  # before the table is drawn once more
+        _read(context, state)
     section("Upload radiographs")
     st.html(
         '<div class="ddad-facts">DICOM (CR, DX), PNG or JPEG, told by content, not by name. '
@@ -69,9 +73,7 @@ def _outcomes(context: Context, state: Session) -> None:
     left, middle, right, _ = st.columns([1.4, 1.2, 1, 3])
     with left:
         label = f"Read {len(taken)} {'case' if len(taken) == 1 else 'cases'}"
-        if st.button(label, type="primary", disabled=not taken, width="stretch"):
-            state.open(taken[0], taken)
-            context.open_screen("review")
+        st.button(label, key=READ_KEY, type="primary", disabled=not taken, width="stretch")
     with middle:
         st.download_button(
             "Outcomes as CSV",
@@ -85,6 +87,13 @@ def _outcomes(context: Context, state: Session) -> None:
         if st.button("Clear list", width="stretch"):
             state.outcomes.clear()
             st.rerun()
+
+
+def _read(context: Context, state: Session) -> None:
+    taken = _cases(state.outcomes)
+    if taken:
+        state.open(taken[0], taken)
+        context.open_screen("review")
 
 
 def _cases(outcomes: list[IntakeOutcome]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.services.worklist import Show, Sort, Worklist
-from app.ui.caselist import caselist
+from app.ui.caselist import caselist, opened
 from app.ui.context import Context
 from app.ui.session import reset_session, session
 
@@ -30,6 +30,9 @@ SORT: dict[str, Sort] = {
 def show(context: Context) -> None:
     """Draw the screen."""
     state = session()
+    chosen_case = opened(state.listed)
+    if chosen_case is not None:  # before the list is drawn once more
+        _open(context, chosen_case, state.listed)
     if notice := state.take_notice():
         st.toast(notice)
     controls = st.columns([4.4, 1.5, 2.2, 1.4], vertical_alignment="bottom")
@@ -64,9 +67,8 @@ def show(context: Context) -> None:
     state.shown = max(state.shown, PAGE_ROWS)
     rows = found.rows[: state.shown]
     thumbnails = context.services.worklist.thumbnails(rows)
-    opened = caselist(rows, thumbnails, state.image_id)
-    if opened is not None:
-        _open(context, opened, order)
+    state.listed = order
+    caselist(rows, thumbnails, state.image_id)
     if len(found.rows) > len(rows):
         if st.button(f"Show {min(PAGE_ROWS, len(found.rows) - len(rows))} more"):
             state.shown += PAGE_ROWS

@@ -186,13 +186,23 @@ def viewer(data: ViewerData, *, height: int | str = "content") -> ViewerState:
         height: CSS pixels, or "stretch" for the container's; "content" follows the window.
     """
     result = _component(
-        key=f"viewer-{data.image_id}",
+        key=viewer_key(data.image_id),
         data=pack(data, fill=height != "content"),
         width="stretch",
         height=height,
         on_view_change=_no_callback,
     )
     return parse_state(result.get("view"), data)
+
+
+def viewer_key(image_id: int) -> str:
+    """The key under which Streamlit keeps the state of an image's viewer."""
+    return f"viewer-{image_id}"
+
+
+def reported_state(kept: object, data: ViewerData) -> ViewerState:
+    """What Streamlit keeps for a viewer now, for callbacks that run before the page."""
+    return parse_state(getattr(kept, "view", None), data)
 
 
 def pack(data: ViewerData, *, fill: bool = False) -> bytes:
