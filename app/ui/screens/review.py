@@ -78,7 +78,9 @@ def _viewer_data(view: CaseView) -> ViewerData:
         intercept=image.intercept,
         window=(view.window.center, view.window.width),
         presets=tuple(
-            (w.name or f"Window {i}", w.center, w.width) for i, w in enumerate(view.presets, 1)
+            (w.name or f"Window {i}", w.center, w.width)
+            for i, w in enumerate(view.presets, 1)
+            if w != view.window
         ),
         spacing_mm=spacing,
         maps=tuple(
