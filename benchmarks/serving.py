@@ -86,10 +86,13 @@ class Launched:
                 left.pop(0)
                 continue
             if self.process.poll() is not None or time.monotonic() > end:
-                shown = self._log.read_text(errors="replace")[-2000:]
-                message = f"{left[0]} did not answer within {seconds:.0f} s:\n{shown}"
+                message = f"{left[0]} did not answer within {seconds:.0f} s:\n{self.said()}"
                 raise TimeoutError(message)
             time.sleep(0.05)
+
+    def said(self) -> str:
+        """The end of what it wrote."""
+        return self._log.read_text(errors="replace")[-2000:]
 
     def stop(self) -> None:
         for ending in (signal.SIGTERM, signal.SIGKILL):
@@ -136,6 +139,10 @@ def fresh_server(images: int) -> Iterator[tuple[str, int]]:
         try:
             server.wait_for(page_urls(port), 60)
             yield f"http://127.0.0.1:{port}", server.process.pid
+        except Exception as error:
+            if (status := server.process.poll()) is not None:
+                error.add_note(f"The server had ended with status {status}:\n{server.said()}")
+            raise
         finally:
             server.stop()
 

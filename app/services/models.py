@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Sequence
@@ -138,6 +139,10 @@ class ModelService:
         for card in self.cards:
             blank = np.zeros((1, card.input_size, card.input_size), dtype=np.uint8)
             self._scorer(card.name).score_prepared(blank)
+        # Streamlit collects all garbage after every page run; what lives as long as the process
+        # (torch, pandas, the models: some 370 000 objects) need not be walked each time.
+        gc.collect()
+        gc.freeze()
 
     def operating_point(self, name: str) -> OperatingPointInForce:
         """The operating point in force: the site's latest, else the card's own."""
