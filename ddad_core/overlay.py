@@ -13,7 +13,7 @@ from ddad_core.imaging.geometry import map_to_image
 from ddad_core.types import Radiograph, Window
 
 OPACITY = 0.45
-"""Default opacity of the overlay."""
+"""Default opacity of the overlay, here and in the viewer."""
 
 
 def color_table() -> np.ndarray:

@@ -121,21 +121,33 @@ def _prepare(path: Path, row: Row, models: _Models) -> _Prepared | None:
     started = time.perf_counter()
     row.update(path=str(path), warnings="")
     try:
-        with path.open("rb") as file:
-            row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         radiograph = read_radiograph_file(path)
         card = choose_card(models.cards, radiograph.facts.age_years)
         grey = to_network_grey(radiograph, card.input_size)
     except (RefusedImageError, OSError) as error:
-        row.update(status="refused", reason=str(error))
+        row.update(status="refused", reason=str(error), sha256=_sha256(path))
         row["seconds"] = round(time.perf_counter() - started, 4)
         return None
     warnings = radiograph.warnings + check_suitability(
         radiograph, age_min=card.population.age_min, age_max=card.population.age_max
     )
-    row.update(status="warned" if warnings else "scored", reason="", warnings=" ".join(warnings))
+    row.update(
+        sha256=radiograph.sha256,
+        status="warned" if warnings else "scored",
+        reason="",
+        warnings=" ".join(warnings),
+    )
     row["seconds"] = time.perf_counter() - started
     return _Prepared(row, grey, card)
+
+
+def _sha256(path: Path) -> str | None:
+    """Digest of a refused file, however large; None if it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _score_batch(batch: list[_Prepared], models: _Models) -> None:

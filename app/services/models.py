@@ -58,21 +58,15 @@ class ModelSummary:
         name: Of the model.
         title: For people.
         population: In words.
-        age_min: Years, or None.
-        age_max: Years, or None.
         figures: AUC of the primary score with interval and n, or that it was not measured.
         statement: The finding of the test in plain words.
-        normals: Calibration normals.
     """
 
     name: str
     title: str
     population: str
-    age_min: float | None
-    age_max: float | None
     figures: str
     statement: str
-    normals: int
 
 
 class ModelService:
@@ -116,6 +110,14 @@ class ModelService:
     def summaries(self) -> tuple[ModelSummary, ...]:
         """All models as a screen shows them."""
         return tuple(_summary(card) for card in self.cards)
+
+    def summary(self, name: str) -> ModelSummary:
+        """One model as a screen shows it.
+
+        Raises:
+            RequestError: There is no such model.
+        """
+        return _summary(self.card(name))
 
     def score(self, name: str, radiographs: Sequence[Radiograph]) -> list[ScoreResult]:
         """Score radiographs with one model, in order.
@@ -190,9 +192,6 @@ def _summary(card: Card) -> ModelSummary:
         name=card.name,
         title=card.title,
         population=card.population.description,
-        age_min=card.population.age_min,
-        age_max=card.population.age_max,
         figures=figures,
         statement=statement,
-        normals=card.reference.n,
     )

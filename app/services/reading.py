@@ -42,18 +42,18 @@ MAX_BOXES = 100
 MAP_TITLES = {"inter": "A_inter", "intra": "A_intra", "rec": "A_rec"}
 
 
-@dataclass(frozen=True, eq=False)
-class MapView:
-    """One map on its way to the viewer.
+@dataclass(frozen=True)
+class MapLayer:
+    """One discrepancy map, ready to be laid over the whole image.
 
     Attributes:
-        name: "inter", "intra" or "rec".
-        title: For people.
-        unit: Of the values.
-        values: zlib of little-endian float32, S x S, row by row.
-        size: S.
-        threshold: Default pixel threshold.
-        maximum: Top of the colour scale.
+        name: Key of the map, for instance "inter".
+        title: What the map choice calls it, for instance "A_inter".
+        unit: Unit of the values, shown on the colour bar.
+        values: zlib of little-endian float32, (size, size), row-major.
+        size: S, the side of the map.
+        threshold: Pixel threshold to start with, in map units.
+        maximum: Top of the colour scale and of the threshold slider, in map units.
     """
 
     name: str
@@ -84,7 +84,6 @@ class CaseView:
         suggested_for_age: Whether the suggested model's population includes the known age.
         normals: Scores of the model's calibration normals, ascending.
         warnings: Sentences a reader must see.
-        read: This reader's latest read, or None.
         history: All of this reader's revisions, oldest first.
     """
 
@@ -93,7 +92,7 @@ class CaseView:
     pixels: bytes
     window: Window
     presets: tuple[Window, ...]
-    maps: tuple[MapView, ...]
+    maps: tuple[MapLayer, ...]
     score: ScoreRecord
     operating_point: OperatingPointInForce
     flagged: bool
@@ -102,8 +101,12 @@ class CaseView:
     suggested_for_age: bool
     normals: tuple[float, ...]
     warnings: tuple[str, ...]
-    read: ReadRecord | None
     history: tuple[ReadRecord, ...]
+
+    @property
+    def read(self) -> ReadRecord | None:
+        """This reader's latest read, or None."""
+        return self.history[-1] if self.history else None
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class ReadingService:
             window=window,
             presets=radiograph.windows,
             maps=tuple(
-                MapView(
+                MapLayer(
                     name=name,
                     title=title,
                     unit=card.maps[name].unit,
@@ -189,13 +192,12 @@ class ReadingService:
             score=evidence.score,
             operating_point=point,
             flagged=point.flags(evidence.score.score),
-            model=next(m for m in self._models.summaries() if m.name == card.name),
+            model=self._models.summary(card.name),
             suggested_model=suggested.name,
             suggested_for_age=image.age_years is not None
             and suggested.population.includes(image.age_years),
             normals=tuple(float(v) for v in card.reference.of_score(card.primary)),
             warnings=(*image.warnings, *evidence.score.warnings),
-            read=history[-1] if history else None,
             history=history,
         )
 
@@ -209,7 +211,7 @@ class ReadingService:
         image = self._image(image_id)
         _check(draft, image)
         card = self._models.card(model_name)
-        evidence = self._scoring.evidence(image, card.name)
+        score = self._scoring.score(image, card.name)
         point = self._models.operating_point(card.name)
         new = NewRead(
             image_id=image.id,
@@ -222,7 +224,7 @@ class ReadingService:
             model_name=card.name,
             model_hash=card.model_hash,
             operating_point_id=point.id,
-            score=evidence.score.score,
+            score=score.score,
             threshold=point.threshold,
             map_name=draft.map_name,
             pixel_threshold=draft.pixel_threshold,

@@ -41,9 +41,6 @@ def restore_radiograph(image: ImageRecord, values: np.ndarray) -> Radiograph:
         image: Its record.
         values: uint16 (H, W), as kept.
     """
-    spacing = None
-    if image.spacing_row_mm and image.spacing_col_mm:
-        spacing = (image.spacing_row_mm, image.spacing_col_mm)
     return Radiograph(
         pixels=from_stored(StoredPixels(values, image.slope, image.intercept)),
         sha256=image.sha256,
@@ -54,7 +51,7 @@ def restore_radiograph(image: ImageRecord, values: np.ndarray) -> Radiograph:
             body_part=image.body_part,
             age_years=image.age_years,
             sex=image.sex,
-            spacing_mm=spacing,
+            spacing_mm=image.spacing_mm,
             bits=image.bits,
         ),
         windows=tuple(Window(w.center, w.width, w.name) for w in image.windows),
@@ -78,13 +75,21 @@ class ScoringService:
             FilesError: The pixels are missing or damaged.
         """
         card = self._models.card(model_name)
-        with self._store.reading() as repositories:
-            score = repositories.scores.for_image(image.id, card.name, card.model_hash)
+        score = self._kept_score(image, card)
         maps = self._kept_maps(image, card) if score else None
         if score is not None and maps is not None:
             return Evidence(score, maps)
         radiograph = restore_radiograph(image, self._files.pixels(image.sha256))
         return self.add(card, [(image, radiograph)])[0]
+
+    def score(self, image: ImageRecord, model_name: str) -> ScoreRecord:
+        """Score of an image without its maps; as :meth:`evidence`."""
+        kept = self._kept_score(image, self._models.card(model_name))
+        return kept or self.evidence(image, model_name).score
+
+    def _kept_score(self, image: ImageRecord, card: Card) -> ScoreRecord | None:
+        with self._store.reading() as repositories:
+            return repositories.scores.for_image(image.id, card.name, card.model_hash)
 
     def _kept_maps(self, image: ImageRecord, card: Card) -> Mapping[str, np.ndarray] | None:
         """Maps as kept; None if they are missing or damaged, for they can be made anew."""

@@ -123,7 +123,7 @@ class WorklistService:
             model = self._models.choose(image.age_years).name
             score = scores.get((model, image.id))
             if score is None:  # taken in under an earlier version of the model
-                score = self._scoring.evidence(image, model).score
+                score = self._scoring.score(image, model)
             flagged = flags[model].flags(score.score)
             rows.append(_row(image, score, own.get(image.id), others.get(image.id, 0), flagged))
         return rows

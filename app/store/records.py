@@ -86,6 +86,13 @@ class ImageDescription:
     reference_boxes: tuple[Box, ...] = ()
     attribution: str | None = None
 
+    @property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """(row, column) pixel spacing in millimetres; None if unknown."""
+        if self.spacing_row_mm and self.spacing_col_mm:
+            return self.spacing_row_mm, self.spacing_col_mm
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewImage(ImageDescription):

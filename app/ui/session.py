@@ -14,6 +14,7 @@ import streamlit as st
 from app.services.intake import IntakeOutcome
 from app.services.people import Reader
 from app.services.reading import CaseView
+from app.ui.viewer import ViewerData
 
 
 @dataclass
@@ -32,10 +33,12 @@ class OpenCase:
 
     Attributes:
         view: As gathered from the services.
+        data: The same for the viewer, laid out once: its digests cost time at every click.
         opened_at: Seconds, monotonic.
     """
 
     view: CaseView
+    data: ViewerData
     opened_at: float = field(default_factory=time.monotonic)
 
 

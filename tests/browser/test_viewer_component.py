@@ -15,18 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
-from app.ui.viewer import MapLayer, ViewerBox, ViewerData, parse_state
+from app.store.records import Box
+from app.ui.viewer import MapLayer, ViewerData, parse_state
 
 REPOSITORY = Path(__file__).parents[2]
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZE = 64
 HOT = (slice(16, 32), slice(32, 48))  # rows, columns of the map that stand out
 HOT_VALUE, THRESHOLD, MAXIMUM = 5.0, 2.0, 8.0
@@ -91,7 +83,7 @@ def plain_image():
 def twelve_bit_image():
     """512 x 640, a ramp over all of 12 bits, with a box from the database."""
     pixels = np.broadcast_to(np.linspace(0, 4095, 512), (640, 512))
-    return make_data(2, pixels, boxes=(ViewerBox(10.0, 20.0, 30.0, 40.0, "seed"),))
+    return make_data(2, pixels, boxes=(Box(10.0, 20.0, 30.0, 40.0, "seed"),))
 
 
 class Page:
@@ -458,7 +450,7 @@ def box(**changes):
 def test_a_sound_report_is_taken_as_it_is():
     data = plain_image()
     state = parse_state(report(data, boxes=[box(label="nodule")]), data)
-    assert state.boxes == (ViewerBox(1.0, 2.0, 3.0, 4.0, "nodule"),)
+    assert state.boxes == (Box(1.0, 2.0, 3.0, 4.0, "nodule"),)
     assert (state.map_name, state.pixel_threshold) == ("intra", 4.0)
     assert (state.opacity, state.ai_visible) == (0.7, False)
 
@@ -467,7 +459,7 @@ def test_a_sound_report_is_taken_as_it_is():
     "raw", [None, "x", 3, [], {}, {"image_id": 7}, {"image_id": True, "boxes": []}]
 )
 def test_a_report_for_nothing_or_another_image_gives_the_defaults(raw):
-    data = make_data(1, np.zeros((200, 300)), boxes=(ViewerBox(1.0, 1.0, 5.0, 5.0),))
+    data = make_data(1, np.zeros((200, 300)), boxes=(Box(1.0, 1.0, 5.0, 5.0),))
     state = parse_state(raw, data)
     assert state.boxes == data.boxes
     assert (state.map_name, state.pixel_threshold) == ("inter", THRESHOLD)

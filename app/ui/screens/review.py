@@ -13,8 +13,6 @@ from app.ui import chrome
 from app.ui.context import Context
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
 from app.ui.viewer import (
-    MapLayer,
-    ViewerBox,
     ViewerData,
     ViewerState,
     reported_state,
@@ -45,7 +43,7 @@ def show(context: Context) -> None:
     case = _gather(context, state, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        shown = viewer(_viewer_data(case.view))
+        shown = viewer(case.data)
     with right:
         _head(context, state, case.view)
         _evidence(context, state, case.view)
@@ -55,19 +53,17 @@ def show(context: Context) -> None:
 def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     """The open case; fetched again only when the case or the model changes."""
     model = state.models.get(image_id)
-    if state.case is None or state.case.view.image.id != image_id:
-        state.case = OpenCase(context.services.reading.open_case(context.reader, image_id, model))
-    elif model and state.case.view.model.name != model:
+    kept = state.case if state.case and state.case.view.image.id == image_id else None
+    if kept is None or (model and kept.view.model.name != model):
         view = context.services.reading.open_case(context.reader, image_id, model)
-        state.case = OpenCase(view, state.case.opened_at)
-    return state.case
+        data = _viewer_data(view)
+        state.case = OpenCase(view, data, kept.opened_at) if kept else OpenCase(view, data)
+        return state.case
+    return kept
 
 
 def _viewer_data(view: CaseView) -> ViewerData:
     image = view.image
-    spacing = None
-    if image.spacing_row_mm and image.spacing_col_mm:
-        spacing = (image.spacing_row_mm, image.spacing_col_mm)
     boxes = view.read.boxes if view.read else ()
     return ViewerData(
         image_id=image.id,
@@ -82,14 +78,11 @@ def _viewer_data(view: CaseView) -> ViewerData:
             for i, w in enumerate(view.presets, 1)
             if w != view.window
         ),
-        spacing_mm=spacing,
-        maps=tuple(
-            MapLayer(m.name, m.title, m.unit, m.values, m.size, m.threshold, m.maximum)
-            for m in view.maps
-        ),
+        spacing_mm=image.spacing_mm,
+        maps=view.maps,
         initial_map="inter",
         ai_visible=True,
-        boxes=tuple(ViewerBox(b.x, b.y, b.width, b.height, b.label) for b in boxes),
+        boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in boxes),
         colors=color_table().tobytes(),
         description=f"Chest radiograph {image.label}, {view.facts}",
     )
@@ -289,7 +282,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     view = case.view
     image_id = view.image.id
     draft = _latest(state, image_id)
-    shown = reported_state(widget_value(viewer_key(image_id), None), _viewer_data(view))
+    shown = reported_state(widget_value(viewer_key(image_id), None), case.data)
     seconds = time.monotonic() - case.opened_at
     try:
         saved = context.services.reading.save(
@@ -313,7 +306,7 @@ def _submission(draft: Draft, shown: ViewerState, *, seconds: float) -> ReadDraf
         confidence=draft.confidence,
         findings=tuple(draft.findings),
         comment=draft.comment,
-        boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in shown.boxes),
+        boxes=shown.boxes,
         map_name=shown.map_name,
         pixel_threshold=shown.pixel_threshold,
         opacity=shown.opacity,

@@ -22,9 +22,11 @@ from typing import Any
 
 import streamlit as st
 
-DEFAULT_OPACITY = 0.45
+from app.services.reading import MAX_BOXES, MapLayer
+from app.store.records import Box
+from ddad_core.overlay import OPACITY
+
 COLOR_BYTES = 256 * 3
-MAX_BOXES = 100
 MAX_LABEL = 80
 
 _HERE = Path(__file__).parent
@@ -39,48 +41,6 @@ _SCRIPTS = (
     "toolbar.js",
     "viewer.js",
 )
-
-
-@dataclass(frozen=True)
-class MapLayer:
-    """One discrepancy map, ready to be laid over the whole image.
-
-    Attributes:
-        name: Key of the map, for instance "inter".
-        title: What the map choice calls it, for instance "A_inter".
-        unit: Unit of the values, shown on the colour bar.
-        values: zlib of little-endian float32, (size, size), row-major.
-        size: S, the side of the map.
-        threshold: Pixel threshold to start with, in map units.
-        maximum: Top of the colour scale and of the threshold slider, in map units.
-    """
-
-    name: str
-    title: str
-    unit: str
-    values: bytes
-    size: int
-    threshold: float
-    maximum: float
-
-
-@dataclass(frozen=True)
-class ViewerBox:
-    """A marked rectangle in image pixels; edges lie on pixel edges, 0 to W and 0 to H.
-
-    Attributes:
-        x: Left edge.
-        y: Top edge.
-        width: Extent to the right, greater than zero.
-        height: Extent downwards, greater than zero.
-        label: The reader's word for it, or an empty string.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +77,7 @@ class ViewerData:
     maps: tuple[MapLayer, ...]
     initial_map: str
     ai_visible: bool
-    boxes: tuple[ViewerBox, ...]
+    boxes: tuple[Box, ...]
     colors: bytes
     description: str
 
@@ -171,7 +131,7 @@ class ViewerState:
     """
 
     image_id: int
-    boxes: tuple[ViewerBox, ...]
+    boxes: tuple[Box, ...]
     map_name: str
     pixel_threshold: float
     opacity: float
@@ -235,7 +195,7 @@ def pack(data: ViewerData, *, fill: bool = False) -> bytes:
         "description": data.description,
         "fill": fill,
         "ai_visible": data.ai_visible,
-        "opacity": DEFAULT_OPACITY,
+        "opacity": OPACITY,
         "max_boxes": MAX_BOXES,
         "pixels": part(data.pixels),
         "lut": part(data.colors),
@@ -277,20 +237,20 @@ def parse_state(raw: object, data: ViewerData) -> ViewerState:
         boxes=_parse_boxes(report.get("boxes"), data),
         map_name=layer.name if layer else "",
         pixel_threshold=threshold,
-        opacity=_number_within(report.get("opacity"), 0.0, 1.0, DEFAULT_OPACITY),
+        opacity=_number_within(report.get("opacity"), 0.0, 1.0, OPACITY),
         ai_visible=layer is not None
         and (visible if isinstance(visible, bool) else data.ai_visible),
     )
 
 
-def _parse_boxes(raw: object, data: ViewerData) -> tuple[ViewerBox, ...]:
+def _parse_boxes(raw: object, data: ViewerData) -> tuple[Box, ...]:
     if not isinstance(raw, list):
         return data.boxes
     boxes = (_parse_box(item, data) for item in raw[:MAX_BOXES])
     return tuple(box for box in boxes if box is not None)
 
 
-def _parse_box(raw: object, data: ViewerData) -> ViewerBox | None:
+def _parse_box(raw: object, data: ViewerData) -> Box | None:
     """The part of a box that lies on the image; None if there is none."""
     if not isinstance(raw, Mapping):
         return None
@@ -306,7 +266,7 @@ def _parse_box(raw: object, data: ViewerData) -> ViewerBox | None:
         return None
     label = raw.get("label")
     words = label.strip()[:MAX_LABEL] if isinstance(label, str) and label.isprintable() else ""
-    return ViewerBox(left, top, shown_width, shown_height, words)
+    return Box(left, top, shown_width, shown_height, words)
 
 
 def _number_within(raw: object, low: float, high: float, fallback: float) -> float:

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
+from app.store.records import Box
 from app.ui.viewer import (
-    DEFAULT_OPACITY,
     MAX_BOXES,
     MAX_LABEL,
     MapLayer,
-    ViewerBox,
     ViewerData,
     ViewerState,
     pack,
     parse_state,
 )
+from ddad_core.overlay import OPACITY
 
-SAVED = (ViewerBox(10, 20, 30, 40, "saved"),)
+SAVED = (Box(10, 20, 30, 40, "saved"),)
 MAPS = (
     MapLayer("inter", "A_inter", "", b"i", 64, 0.5, 2.0),
     MapLayer("intra", "A_intra", "", b"a", 64, 0.1, 0.4),
@@ -51,20 +51,20 @@ def viewer_data(**changes: Any) -> ViewerData:
 
 
 DATA = viewer_data()
-DEFAULTS = ViewerState(7, SAVED, "inter", 0.5, DEFAULT_OPACITY, True)
+DEFAULTS = ViewerState(7, SAVED, "inter", 0.5, OPACITY, True)
 
 
 def parse(**report: Any) -> ViewerState:
     return parse_state({"image_id": 7, "maps_key": DATA.maps_key, **report}, DATA)
 
 
-def boxes(*reported: Any) -> tuple[ViewerBox, ...]:
+def boxes(*reported: Any) -> tuple[Box, ...]:
     return parse(boxes=list(reported)).boxes
 
 
 def test_well_formed_report_is_taken() -> None:
     state = parse(map="intra", threshold=0.3, opacity=0.8, ai_visible=False, boxes=[BOX])
-    assert state == ViewerState(7, (ViewerBox(1, 2, 3, 4, "nodule"),), "intra", 0.3, 0.8, False)
+    assert state == ViewerState(7, (Box(1, 2, 3, 4, "nodule"),), "intra", 0.3, 0.8, False)
 
 
 def test_all_boxes_may_be_deleted() -> None:
@@ -124,7 +124,7 @@ def test_threshold_is_held_within_the_scale(given: object, threshold: float) -> 
 
 @pytest.mark.parametrize(
     ("given", "opacity"),
-    [(-0.1, 0), (1.1, 1), (0.25, 0.25), (math.nan, DEFAULT_OPACITY), ("0.9", DEFAULT_OPACITY)],
+    [(-0.1, 0), (1.1, 1), (0.25, 0.25), (math.nan, OPACITY), ("0.9", OPACITY)],
 )
 def test_opacity_is_held_between_0_and_1(given: object, opacity: float) -> None:
     assert parse(opacity=given).opacity == opacity
@@ -143,7 +143,7 @@ def test_opacity_is_held_between_0_and_1(given: object, opacity: float) -> None:
     ids=repr,
 )  # fmt: skip
 def test_malformed_box_is_dropped_and_the_others_stay(box: object) -> None:
-    assert boxes(box, BOX, box) == (ViewerBox(1, 2, 3, 4, "nodule"),)
+    assert boxes(box, BOX, box) == (Box(1, 2, 3, 4, "nodule"),)
 
 
 @pytest.mark.parametrize(
