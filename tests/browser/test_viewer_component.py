@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from app.store.records import Box
 from app.ui.viewer import MapLayer, ViewerData, parse_state
@@ -107,6 +108,8 @@ class Page:
         self.page.wait_for_selector(
             f'.ddad-viewer[data-ready="true"][data-image-id="{image_id}"]', timeout=20_000
         )
+        # Until the page's run ends, the viewer of the image before is still in the document.
+        expect(self.root).to_have_count(1, timeout=20_000)
 
     def settle(self):
         """Two frames: one to ask for, one to be sure that the drawing is on the canvas."""
