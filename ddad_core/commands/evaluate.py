@@ -1,0 +1,86 @@
+"""`ddad evaluate`."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ddad_core.card import Card
+from ddad_core.errors import ManifestError, ModelError, RequestError
+from ddad_core.evaluation import report
+
+if TYPE_CHECKING:
+    from ddad_core.training.manifest import Manifest
+
+
+def run(arguments: Namespace) -> int:
+    """`ddad evaluate`."""
+    from ddad_core.registry import load_model
+    from ddad_core.scoring import resolve_device, score_grey
+    from ddad_core.training.images import load_grey
+    from ddad_core.training.manifest import load_manifest
+    from ddad_core.training.pack import add_evaluation
+
+    model = load_model(arguments.weights / arguments.model)
+    path = arguments.manifest or arguments.manifests / model.card.raw["data"]["manifest"]
+    data = load_manifest(path)
+    rows = data.role(arguments.role)
+    if not rows:
+        problem = f"{path} has no {arguments.role} images."
+        raise ManifestError(problem, "Give a manifest with that part.")
+    _check_write_card(arguments, model.card, data)
+    device = resolve_device(arguments.device)
+    grey = load_grey(rows, arguments.images, model.card.input_size)
+    found = score_grey(model.a.to(device), model.b.to(device), grey, device=device)
+    result = report.evaluate(
+        np.array([row.label for row in rows]),
+        found.scores,
+        primary=model.card.primary,
+        threshold=model.card.operating_point.threshold,
+        strata=np.array([row.view for row in rows]),
+    )
+    if arguments.json:
+        _write_json(arguments.json, asdict(result))
+    if arguments.write_card:
+        add_evaluation(arguments.weights / arguments.model, result, data)
+    _print_evaluation(model.card, result, f"{path.name}, {arguments.role} part")
+    return 0
+
+
+def _write_json(path: Path, values: object) -> None:
+    try:
+        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror}."
+        raise RequestError(problem, "Give another --json.") from error
+
+
+def _check_write_card(arguments: Namespace, card: Card, data: Manifest) -> None:
+    if not arguments.write_card:
+        return
+    if data.sha256 != card.raw["data"]["manifest_sha256"] or arguments.role != "test":
+        problem = "A card states figures of the test part of the model's own manifest only."
+        raise RequestError(problem, "Leave --write-card out, and use --json.")
+    if card.raw.get("evaluation"):
+        problem = f"The card of {card.name} already states an evaluation."
+        raise ModelError(problem, "Leave --write-card out, and use --json.")
+
+
+def _print_evaluation(card: Card, result: report.Evaluation, part: str) -> None:
+    print(f"{card.name} on {part}: {result.n_normal} normal, {result.n_abnormal} abnormal")
+    print("AUC with 95 % CI (stratified bootstrap)")
+    for name, title in report.SCORE_TITLES.items():
+        print(f"  {title:36} {result.auc[name]}")
+    print(f"  {'A_inter less A_rec (ensemble)':36} {result.inter_minus_rec}")
+    for name, (normal, abnormal, estimate) in result.by_stratum.items():
+        print(f"  {f'A_inter within {name} ({normal} + {abnormal})':36} {estimate}")
+    counts = result.at_threshold
+    print(f"At {card.primary} >= {result.threshold:g} (95 % CI Clopper-Pearson)")
+    print(f"  {'sensitivity':36} {counts.sensitivity}")
+    print(f"  {'specificity':36} {counts.specificity}")
+    print(result.statement)
