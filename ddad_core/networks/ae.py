@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ddad_core.networks.blocks import ReconstructionNetwork
+from ddad_core.networks.blocks import IMAGES, ReconstructionNetwork
 from ddad_core.types import Reconstruction
 
 
@@ -19,9 +19,9 @@ class AE(ReconstructionNetwork):
         return Reconstruction(mean=self.decode(self.encode(images)))
 
     @staticmethod
-    def loss(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
-        """Mean squared error, a scalar."""
-        return torch.mean((out.mean - images) ** 2)
+    def losses(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
+        """Mean squared error over the last four dimensions: (..., B, 1, S, S) -> (...)."""
+        return torch.mean((out.mean - images) ** 2, dim=IMAGES)
 
 
 class AEU(ReconstructionNetwork):
@@ -36,8 +36,8 @@ class AEU(ReconstructionNetwork):
         return Reconstruction(mean=mean, log_var=log_var)
 
     @staticmethod
-    def loss(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
-        """Gaussian negative log likelihood without its constants, a scalar."""
+    def losses(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
+        """Gaussian negative log likelihood without its constants: (..., B, 1, S, S) -> (...)."""
         assert out.log_var is not None
         weighted = torch.exp(-out.log_var) * (out.mean - images) ** 2
-        return torch.mean(weighted) + torch.mean(out.log_var)
+        return torch.mean(weighted, dim=IMAGES) + torch.mean(out.log_var, dim=IMAGES)

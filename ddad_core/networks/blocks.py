@@ -5,22 +5,36 @@ Source: Cai et al., MICCAI 2022 (arXiv 2206.03935) and the authors' published mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 CHANNELS = (16, 32, 64, 64)
+"""Of the published four stages; further stages, for larger inputs, have the last one's."""
 HIDDEN = 2048
 LATENT = 16
-STAGES = len(CHANNELS)
+BOTTLENECK_SIDE = 4
+"""The published 64 x 64 input reaches the linear layers as 4 x 4, and so do larger inputs."""
+IMAGES = (-4, -3, -2, -1)
+"""The dimensions (B, 1, S, S) that a loss is averaged over."""
+
+
+def stage_channels(size: int) -> tuple[int, ...]:
+    """Channels of the stride-2 stages for an input of side S: four, and more from 128 on."""
+    channels: tuple[int, ...] = CHANNELS
+    while size % 2 ** (len(channels) + 1) == 0 and size >> (len(channels) + 1) >= BOTTLENECK_SIDE:
+        channels = (*channels, CHANNELS[-1])
+    return channels
 
 
 class Encoder(nn.Sequential):
-    """(B, 1, S, S) -> (B, 64, S/16, S/16); four stride-2 stages with BatchNorm and ReLU."""
+    """(B, 1, S, S) -> (B, 64, S/16, S/16); stride-2 stages with BatchNorm and ReLU."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Sequence[int] = CHANNELS) -> None:
         layers: list[nn.Module] = []
         channels_in = 1
-        for channels in CHANNELS:
+        for channels in plan:
             layers += [
                 nn.Conv2d(channels_in, channels, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(channels),
@@ -33,9 +47,9 @@ class Encoder(nn.Sequential):
 class Decoder(nn.Sequential):
     """(B, 64, S/16, S/16) -> (B, channels_out, S, S); the last stage is linear."""
 
-    def __init__(self, channels_out: int) -> None:
+    def __init__(self, channels_out: int, stages: Sequence[int] = CHANNELS) -> None:
         layers: list[nn.Module] = []
-        plan = (*reversed(CHANNELS), channels_out)  # 64-64-32-16-out
+        plan = (*reversed(stages), channels_out)  # 64-64-32-16-out
         for channels_in, channels in zip(plan[:-2], plan[1:-1], strict=True):
             layers += [
                 nn.ConvTranspose2d(channels_in, channels, 4, stride=2, padding=1, bias=False),
@@ -80,14 +94,15 @@ class ReconstructionNetwork(nn.Module):
 
     def __init__(self, size: int, channels_out: int) -> None:
         super().__init__()
-        side = size // 2**STAGES
-        assert side * 2**STAGES == size, "the input size must be a multiple of 16"
-        self.grid = (CHANNELS[-1], side, side)
-        features = CHANNELS[-1] * side * side
-        self.encoder = Encoder()
+        plan = stage_channels(size)
+        side = size // 2 ** len(plan)
+        assert side * 2 ** len(plan) == size, "the input size must be a multiple of 16"
+        self.grid = (plan[-1], side, side)
+        features = plan[-1] * side * side
+        self.encoder = Encoder(plan)
         self.squeeze = Squeeze(features)
         self.expand = Expand(features)
-        self.decoder = Decoder(channels_out)
+        self.decoder = Decoder(channels_out, plan)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Compress a batch, (B, 1, S, S) -> (B, 16)."""

@@ -48,4 +48,4 @@ def reconstruction_loss(
     network: Network, images: torch.Tensor, out: Reconstruction
 ) -> torch.Tensor:
     """Evaluate the network's own training loss, a scalar."""
-    return network.loss(images, out)
+    return network.losses(images, out)

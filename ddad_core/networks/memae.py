@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ddad_core.networks.blocks import LATENT, ReconstructionNetwork
+from ddad_core.networks.blocks import IMAGES, LATENT, ReconstructionNetwork
 from ddad_core.types import Reconstruction
 
 SLOTS = 25
@@ -42,8 +42,9 @@ class MemAE(ReconstructionNetwork):
         return Reconstruction(mean=self.decode(latent), attention=attention)
 
     @staticmethod
-    def loss(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
-        """Mean squared error plus the weighted entropy of the memory weights, a scalar."""
+    def losses(images: torch.Tensor, out: Reconstruction) -> torch.Tensor:
+        """Mean squared error plus the weighted entropy of the memory weights: -> (...)."""
         assert out.attention is not None
-        entropy = -torch.sum(out.attention * torch.log(out.attention + 1e-12), dim=1)  # (B,)
-        return torch.mean((out.mean - images) ** 2) + ENTROPY_WEIGHT * torch.mean(entropy)
+        entropy = -torch.sum(out.attention * torch.log(out.attention + 1e-12), dim=-1)  # (..., B)
+        error = torch.mean((out.mean - images) ** 2, dim=IMAGES)
+        return error + ENTROPY_WEIGHT * torch.mean(entropy, dim=-1)

@@ -1,19 +1,17 @@
-"""The one training loop. It sees known normal and unlabeled images and nothing else.
+"""Training of modules A and B. It sees known normal and unlabeled images and nothing else.
 
 Source: method, "Training"; the published code sets no seed and prints the test AUC while
-training, and neither is repeated here.
+training, and neither is repeated here. How the steps are carried out is for ``lanes`` (CPU) and
+``stacks`` (GPU); what they compute is decided here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # torch raises it; nothing is unpickled here
 
 import numpy as np
 import torch
@@ -21,15 +19,12 @@ from tqdm import tqdm
 
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import TrainingError
-from ddad_core.imaging.geometry import normalise
-from ddad_core.networks import build_network, reconstruction_loss
+from ddad_core.networks import build_network
 from ddad_core.networks.build import Network
 
-log = logging.getLogger(__name__)
-
 MODULES = ("a", "b")
-CHECKPOINT_EVERY = 10
-"""Epochs between checkpoints."""
+OnEpoch = Callable[[str, int, float], None]
+"""Called after each epoch with the network's name, the epoch and its loss."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +99,41 @@ class TrainedModules:
     losses: dict[str, list[float]]
 
 
-@dataclass
-class _Progress:
-    """A network's state between epochs."""
+@dataclass(eq=False)
+class Lane:
+    """One network on its way: who it is, what it trains on and how far it has come.
 
+    Attributes:
+        name: Module and member, for instance "a-0".
+        network: Fresh from the seed, on the CPU.
+        images: uint8 (M, S, S), shared between the lanes of a module.
+        shuffle: Gives the order of the images of each epoch.
+        losses: Mean training loss of each finished epoch.
+        seconds: Time spent in its steps.
+    """
+
+    name: str
     network: Network
-    optimiser: torch.optim.Adam
+    images: torch.Tensor
     shuffle: torch.Generator
     losses: list[float]
     seconds: float = 0.0
+
+    def order(self) -> torch.Tensor:
+        """The next epoch's order of the images, (M,)."""
+        return torch.randperm(len(self.images), generator=self.shuffle)
+
+    def finish_epoch(self, loss: float, config: TrainingConfig) -> None:
+        """Note the loss of an epoch.
+
+        Raises:
+            TrainingError: It is not finite.
+        """
+        if not np.isfinite(loss):
+            problem = f"The loss of network {self.name} is {loss} in epoch {len(self.losses) + 1}."
+            advice = f"Lower --learning-rate ({config.learning_rate:g}) or look for damaged images."
+            raise TrainingError(problem, advice)
+        self.losses.append(loss)
 
 
 def train(
@@ -122,7 +143,7 @@ def train(
     *,
     run: Path,
     device: torch.device | None = None,
-    on_epoch: Callable[[str, int, float], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainedModules:
     """Train modules A (normal and unlabeled images) and B (normal images).
 
@@ -132,59 +153,49 @@ def train(
     Args:
         config: Hyperparameters.
         normal: D_n, uint8 (N, S, S).
-        unlabeled: D_u, uint8 (M, S, S).
+        unlabeled: D_u, uint8 (M, S, S); M may be 0, and A then sees what B sees.
         run: Folder for checkpoints; made if missing.
         device: Where to train; the CPU if None.
-        on_epoch: Called after each epoch with the network's name, the epoch and its loss.
+        on_epoch: Called after each epoch of each network, from any thread, one at a time.
 
     Raises:
         TrainingError: There are too few images, the checkpoints in ``run`` belong to another
             configuration or other images, or the loss is no longer finite.
     """
+    from ddad_core.training import lanes as on_cpu  # noqa: PLC0415 (they import this module)
+    from ddad_core.training import stacks as on_gpu  # noqa: PLC0415
+
     device = device or torch.device("cpu")
     _check_images(config, normal, unlabeled)
     digest = config.digest(normal, unlabeled)
     run.mkdir(parents=True, exist_ok=True)
-    pools = {"a": np.concatenate([normal, unlabeled]), "b": normal}
-    steps = {module: len(pool) // config.batch_size for module, pool in pools.items()}
-    bar = tqdm(
-        total=config.epochs * config.members * sum(steps.values()), unit="step", desc="training"
-    )
-    finished: dict[str, list[Network]] = {module: [] for module in MODULES}
-    losses: dict[str, list[float]] = {}
-    seconds = 0.0
-    with bar:
-        for m, module in enumerate(MODULES):
-            images = torch.from_numpy(normalise(pools[module])).unsqueeze(1).to(device)
-            for k in range(config.members):
-                name = f"{module}-{k}"
-                progress = _start(config, seed=_member_seed(config.seed, m, k), device=device)
-                checkpoint = run / f"{name}.checkpoint.pt"
-                _restore(progress, checkpoint, digest)
-                bar.update(len(progress.losses) * steps[module])
-                while len(progress.losses) < config.epochs:
-                    _train_epoch(progress, config, images, name, bar)
-                    done = len(progress.losses)
-                    if done % CHECKPOINT_EVERY == 0 or done == config.epochs:
-                        _save(progress, checkpoint, digest)
-                    if on_epoch:
-                        on_epoch(name, done, progress.losses[-1])
-                finished[module].append(progress.network.cpu().eval())
-                losses[name] = progress.losses
-                seconds += progress.seconds
+    pools = {
+        "a": torch.from_numpy(np.concatenate([normal, unlabeled])),
+        "b": torch.from_numpy(np.ascontiguousarray(normal)),
+    }
+    lanes = {
+        module: [_lane(config, m, k, pools[module]) for k in range(config.members)]
+        for m, module in enumerate(MODULES)
+    }
+    steps = sum(len(pool) // config.batch_size for pool in pools.values())
+    total = config.epochs * config.members * steps
+    with tqdm(total=total, unit="step", desc="training", smoothing=0.05) as bar:
+        carry_out = on_cpu.train_lanes if device.type == "cpu" else on_gpu.train_stacks
+        carry_out(config, lanes, run=run, digest=digest, device=device, bar=bar, on_epoch=on_epoch)
+    every = [lane for group in lanes.values() for lane in group]
     return TrainedModules(
-        a=Ensemble(finished["a"]).eval(),
-        b=Ensemble(finished["b"]).eval(),
-        seconds=seconds,
-        losses=losses,
+        a=Ensemble([lane.network for lane in lanes["a"]]).eval(),
+        b=Ensemble([lane.network for lane in lanes["b"]]).eval(),
+        seconds=sum(lane.seconds for lane in every),
+        losses={lane.name: lane.losses for lane in every},
     )
 
 
 def _check_images(config: TrainingConfig, normal: np.ndarray, unlabeled: np.ndarray) -> None:
-    for name, images in (("known normal", normal), ("unlabeled", unlabeled)):
-        if len(images) == 0:
-            problem = f"There are no {name} images to train on."
-            raise TrainingError(problem, "Give the manifest rows of that role.")
+    if len(normal) == 0:
+        problem = "There are no known normal images to train on."
+        raise TrainingError(problem, "Give the manifest rows of that role.")
+    for images in (normal, unlabeled):
         assert images.dtype == np.uint8 and images.shape[1:] == (config.size, config.size)
     if len(normal) < config.batch_size:
         problem = f"{len(normal)} known normal images do not fill one batch of {config.batch_size}."
@@ -196,70 +207,10 @@ def _member_seed(seed: int, module: int, member: int) -> int:
     return int(np.random.SeedSequence([seed, module, member]).generate_state(1)[0])
 
 
-def _start(config: TrainingConfig, *, seed: int, device: torch.device) -> _Progress:
+def _lane(config: TrainingConfig, module: int, member: int, images: torch.Tensor) -> Lane:
+    seed = _member_seed(config.seed, module, member)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(config.network, config.size).to(device).train()
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, betas=(0.5, 0.999), fused=True
-    )
-    return _Progress(network, optimiser, torch.Generator().manual_seed(seed), [])
-
-
-def _train_epoch(
-    progress: _Progress, config: TrainingConfig, images: torch.Tensor, name: str, bar: tqdm
-) -> None:
-    started = time.perf_counter()
-    order = torch.randperm(len(images), generator=progress.shuffle)
-    steps = len(images) // config.batch_size
-    total = torch.zeros((), device=images.device)
-    for step in range(steps):
-        chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-        batch = images[chosen.to(images.device)]  # (B, 1, S, S)
-        progress.optimiser.zero_grad(set_to_none=True)
-        loss = reconstruction_loss(progress.network, batch, progress.network(batch))
-        loss.backward()
-        progress.optimiser.step()
-        total += loss.detach()
-        bar.update()
-    mean = float(total) / steps
-    if not np.isfinite(mean):
-        problem = f"The loss of network {name} is {mean} in epoch {len(progress.losses) + 1}."
-        raise TrainingError(problem, "Lower --learning-rate or look for damaged images.")
-    progress.losses.append(mean)
-    progress.seconds += time.perf_counter() - started
-    bar.set_postfix_str(f"{name} epoch {len(progress.losses)} loss {mean:.4f}", refresh=False)
-
-
-def _save(progress: _Progress, path: Path, digest: str) -> None:
-    state = {
-        "digest": digest,
-        "network": progress.network.state_dict(),
-        "optimiser": progress.optimiser.state_dict(),
-        "shuffle": progress.shuffle.get_state(),
-        "losses": progress.losses,
-        "seconds": progress.seconds,
-    }
-    unfinished = path.with_suffix(".unfinished")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
-
-
-def _restore(progress: _Progress, path: Path, digest: str) -> None:
-    if not path.is_file():
-        return
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["digest"]
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, LookupError) as error:
-        problem = f"The checkpoint {path} cannot be read."
-        raise TrainingError(problem, "Delete it to train this network anew.") from error
-    if found != digest:
-        problem = f"{path} belongs to another configuration or to other images."
-        raise TrainingError(problem, "Give another --run folder, or delete this one.")
-    progress.network.load_state_dict(state["network"])
-    progress.optimiser.load_state_dict(state["optimiser"])
-    progress.shuffle.set_state(state["shuffle"])
-    progress.losses[:] = state["losses"]
-    progress.seconds = state["seconds"]
-    log.info("%s: going on after epoch %d", path.stem, len(progress.losses))
+        network = build_network(config.network, config.size).train()
+    shuffle = torch.Generator().manual_seed(seed)
+    return Lane(f"{MODULES[module]}-{member}", network, images, shuffle, [])

@@ -96,8 +96,8 @@ def test_loss_of_memae_holds_the_entropy():
     network = build_network("memae", 32)
     even = Reconstruction(mean=images, attention=torch.full((2, 25), 1 / 25))
     sure = Reconstruction(mean=images, attention=torch.eye(25)[:2])
-    assert float(network.loss(images, even)) == pytest.approx(0.0002 * np.log(25), rel=1e-5)
-    assert float(network.loss(images, sure)) == pytest.approx(0.0, abs=1e-9)
+    assert float(network.losses(images, even)) == pytest.approx(0.0002 * np.log(25), rel=1e-5)
+    assert float(network.losses(images, sure)) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
