@@ -62,26 +62,31 @@ class Stack:
     def capture(self) -> None:
         """Record a step as a CUDA graph; weights and optimiser are as before afterwards."""
         assert self._stream is not None
-        before = [tensor.clone() for tensor in self._state()]
+        # Detached: a clone that autograd knows of would tie the weights to the default stream.
+        before = [tensor.detach().clone() for tensor in self._state()]
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UP_STEPS):
                 self._step()
         self._stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
             self._step()
-        for tensor, value in zip(self._state(), before, strict=False):
-            tensor.copy_(value)
-        for state in self.optimiser.state.values():
-            for tensor in state.values():
-                tensor.zero_()
+        with torch.no_grad():
+            for tensor, value in zip(self._state(), before, strict=True):
+                tensor.copy_(value)
+            for state in self.optimiser.state.values():
+                for tensor in state.values():
+                    tensor.zero_()
+        torch.cuda.synchronize(self._device)
 
     def start_epoch(self) -> None:
         """Shuffle the images of every network anew."""
         size = self.steps * self._config.batch_size
         orders = torch.stack([lane.order()[:size] for lane in self.lanes], dim=1)  # (size, K)
-        self._orders = orders.to(self._device).view(self.steps, self._config.batch_size, -1)
-        self._total.zero_()
+        with torch.cuda.stream(self._stream):  # None: no stream of its own
+            self._orders = orders.to(self._device).view(self.steps, self._config.batch_size, -1)
+            self._total.zero_()
 
     def step(self, index: int) -> None:
         """Carry out one step of the epoch; on a GPU it is only launched."""
