@@ -2,7 +2,7 @@
 
 Source: method, "Training"; the published code sets no seed and prints the test AUC while
 training, and neither is repeated here. How the steps are carried out is for ``lanes`` (CPU) and
-``stacks`` (GPU); what they compute is decided here.
+``branches`` (GPU); what they compute is decided here.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ def train(
         TrainingError: There are too few images, the checkpoints in ``run`` belong to another
             configuration or other images, or the loss is no longer finite.
     """
+    from ddad_core.training import branches as on_gpu  # noqa: PLC0415
     from ddad_core.training import lanes as on_cpu  # noqa: PLC0415 (they import this module)
-    from ddad_core.training import stacks as on_gpu  # noqa: PLC0415
 
     device = device or torch.device("cpu")
     _check_images(config, normal, unlabeled)
@@ -180,7 +180,7 @@ def train(
     steps = sum(len(pool) // config.batch_size for pool in pools.values())
     total = config.epochs * config.members * steps
     with tqdm(total=total, unit="step", desc="training", smoothing=0.05) as bar:
-        carry_out = on_cpu.train_lanes if device.type == "cpu" else on_gpu.train_stacks
+        carry_out = on_cpu.train_lanes if device.type == "cpu" else on_gpu.train_branches
         carry_out(config, lanes, run=run, digest=digest, device=device, bar=bar, on_epoch=on_epoch)
     every = [lane for group in lanes.values() for lane in group]
     return TrainedModules(
