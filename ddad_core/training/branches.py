@@ -186,7 +186,7 @@ class Branches:
 
 def _prepared(network: Network, device: torch.device) -> Network:
     moved: Network = network.to(device).train()
-    return moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _in_full(out: Reconstruction) -> Reconstruction:
