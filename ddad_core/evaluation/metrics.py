@@ -47,7 +47,17 @@ class RocCurve:
     specificity: np.ndarray
 
 
-def _split(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_by_class(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the normal cases and of the abnormal ones, float64, in the order given.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,).
+
+    Raises:
+        MetricError: A class is missing, a label is another number, a score is not finite, or the
+            shapes differ.
+    """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 1:
         problem = f"Labels {labels.shape} and scores {scores.shape} do not match."
@@ -104,7 +114,7 @@ _Figure = Callable[[_Counts], np.ndarray]
 
 
 def _figure(labels: np.ndarray, scores: np.ndarray, figure: _Figure) -> float:
-    normal, abnormal = _split(labels, scores)
+    normal, abnormal = split_by_class(labels, scores)
     weights = np.ones((1, len(normal)), np.int64), np.ones((1, len(abnormal)), np.int64)
     return float(figure(_counts(normal, abnormal, *weights))[0])
 
@@ -138,7 +148,7 @@ def _resamples(normal: int, abnormal: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _bootstrap(labels: np.ndarray, scores: np.ndarray, figure: _Figure) -> tuple[float, np.ndarray]:
     """A figure of the sample and of its 2000 resamples stratified by class."""
-    normal, abnormal = _split(labels, scores)
+    normal, abnormal = split_by_class(labels, scores)
     weights_n, weights_a = _resamples(len(normal), len(abnormal))
     parts = [
         figure(_counts(normal, abnormal, weights_n[i : i + CHUNK], weights_a[i : i + CHUNK]))
@@ -255,7 +265,10 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray) -> RocCurve:
     Raises:
         MetricError: As :func:`auc`.
     """
-    normal, abnormal = np.sort(_split(labels, scores)[0]), np.sort(_split(labels, scores)[1])
+    normal, abnormal = (
+        np.sort(split_by_class(labels, scores)[0]),
+        np.sort(split_by_class(labels, scores)[1]),
+    )
     thresholds = np.concatenate([[np.inf], np.unique(np.asarray(scores, dtype=float))[::-1]])
     flagged_a = len(abnormal) - np.searchsorted(abnormal, thresholds, side="left")
     flagged_n = len(normal) - np.searchsorted(normal, thresholds, side="left")
