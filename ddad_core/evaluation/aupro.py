@@ -15,7 +15,7 @@ import numpy as np
 AUPRO_LIMIT = 0.3
 CHANCE_AUPRO = AUPRO_LIMIT / 2
 GRID = 400
-"""Levels at which resamples are measured; the value itself is measured at all levels."""
+"""Levels by false positives at which resamples are measured; the value is measured at all."""
 
 
 def aupro(
@@ -46,9 +46,12 @@ def aupro(
     n_regions = np.array([len(r) for r in regions])
     value = _area(rate[None, :], overlap[None, :] / n_regions.sum())[0]
 
-    # Levels lie closer where the curve is steep: at few false positives.
+    # Levels lie closer where the curve is steep, at few false positives; those of the findings'
+    # own cells see to the part that lies above everything outside.
     shares = 1 - np.linspace(0, 1, GRID) ** 2
-    grid = np.unique(np.quantile(pooled, shares))[::-1]
+    inside = np.concatenate([m[r.any(axis=0)] for m, r in zip(maps, regions, strict=True)])
+    own = np.quantile(inside, np.linspace(0, 1, GRID // 4))
+    grid = np.unique(np.concatenate([np.quantile(pooled, shares), own]))[::-1]
     false = np.zeros((len(weights[0]), len(grid)))
     total = np.zeros((len(weights[0]), 1))
     for parts, drawn in ((outside, weights[0]), (healthy, weights[1])):
