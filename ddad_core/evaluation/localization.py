@@ -146,31 +146,38 @@ def centre_prior(size: int) -> np.ndarray:
 
 
 def state(title: str, result: LocalizationResult) -> str:
-    """What the figures say of a map, in one plain sentence; "beats": the interval excludes a tie.
+    """What the figures say of a map, in one plain sentence.
+
+    It beats a rival, or loses to it, where the interval leaves out a tie.
 
     Args:
         title: The map's name for people.
         result: Its figures.
     """
-    low = {
-        "pointing": result.pointing.low - result.chance_pointing,
-        "pixel AUC": result.pixel_auc.low - CHANCE_PIXEL_AUC,
-        "AUPRO": result.aupro.low - CHANCE_AUPRO,
+    chance = {
+        "pointing": (result.pointing, result.chance_pointing),
+        "pixel AUC": (result.pixel_auc, CHANCE_PIXEL_AUC),
+        "AUPRO": (result.aupro, CHANCE_AUPRO),
     }
-    parts = [_beats("chance", low)]
+    parts = [_against("chance", chance)]
     for name, gain in result.gains.items():
-        low = {"pixel AUC": gain.pixel_auc_gain.low, "AUPRO": gain.aupro_gain.low}
-        parts.append(_beats(name, low))
+        gained = {"pixel AUC": (gain.pixel_auc_gain, 0.0), "AUPRO": (gain.aupro_gain, 0.0)}
+        parts.append(_against(name, gained))
     return f"{title} {'; it '.join(parts)}."
 
 
-def _beats(rival: str, low: Mapping[str, float]) -> str:
-    where = [name for name, value in low.items() if value > 0]
-    if not where:
-        return f"is not shown to beat {rival}"
-    rest = [name for name in low if name not in where]
-    words = f"beats {rival} in {' and '.join(where)}"
-    return f"{words}, but not in {' or '.join(rest)}" if rest else words
+def _against(rival: str, figures: Mapping[str, tuple[Estimate, float]]) -> str:
+    won = [name for name, (found, tie) in figures.items() if found.low > tie]
+    lost = [name for name, (found, tie) in figures.items() if found.high < tie]
+    words = [
+        f"{verb} {rival} in {' and '.join(names)}"
+        for verb, names in (("beats", won), ("loses to", lost))
+        if names
+    ]
+    if not words:
+        return f"is not told apart from {rival}"
+    open_ = [name for name in figures if name not in won + lost]
+    return " and ".join(words) + (f", open in {' and '.join(open_)}" if open_ else "")
 
 
 def _results(

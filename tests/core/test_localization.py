@@ -321,7 +321,7 @@ def test_centre_prior_is_highest_in_the_middle_and_even():
     assert np.unravel_index(picture.argmax(), (8, 8)) in {(3, 3), (3, 4), (4, 3), (4, 4)}
 
 
-def test_statement_says_what_is_beaten_and_what_is_not():
+def test_statement_says_what_is_beaten_what_is_lost_to_and_what_is_open():
     boxes = _boxes(12, each=1)
     picture = {"x": {"the centre": centre_prior(16)}}
     inside = np.stack([r.any(axis=0) for r in _cells(boxes)]).astype(float)
@@ -331,7 +331,12 @@ def test_statement_says_what_is_beaten_and_what_is_not():
         "it beats the centre in pixel AUC and AUPRO."
     )
     words = state("X", _one(-inside, boxes, baselines=picture))
-    assert words == "X is not shown to beat chance; it is not shown to beat the centre."
+    assert words == (
+        "X loses to chance in pixel AUC and AUPRO, open in pointing; "
+        "it loses to the centre in pixel AUC and AUPRO."
+    )
+    words = state("X", _one(np.ones_like(inside), boxes[:12]))
+    assert words == "X is not told apart from chance."
 
 
 def test_result_goes_into_json():
