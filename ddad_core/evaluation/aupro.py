@@ -14,7 +14,7 @@ import numpy as np
 
 AUPRO_LIMIT = 0.3
 CHANCE_AUPRO = AUPRO_LIMIT / 2
-GRID = 400
+GRID = 250
 """Levels by false positives at which resamples are measured; the value is measured at all."""
 
 
@@ -56,8 +56,9 @@ def aupro(
     total = np.zeros((len(weights[0]), 1))
     for parts, drawn in ((outside, weights[0]), (healthy, weights[1])):
         if parts and drawn is not None:
-            false += drawn @ np.stack([_covered(np.sort(cells), grid) for cells in parts])
-            total += (drawn @ np.array([len(cells) for cells in parts]))[:, None]
+            counts = np.stack([_covered(np.sort(cells), grid) for cells in parts])
+            false += drawn @ counts.astype(np.float64)
+            total += (drawn @ np.array([float(len(cells)) for cells in parts]))[:, None]
     overlaps = np.stack([_overlaps(m, r, grid) for m, r in zip(maps, regions, strict=True)])
     shares_covered = (weights[0] @ overlaps) / (weights[0] @ n_regions)[:, None]
     return float(value), _area(false / total, shares_covered)

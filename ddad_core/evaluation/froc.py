@@ -173,7 +173,7 @@ def froc(
 
     once = np.ones((1, len(maps))), np.ones((1, n_false))
     values = envelope(*once, ALLOWED)[:, 0]
-    samples = envelope(weights[0].astype(float), weights_false.astype(float), ALLOWED)
+    samples = envelope(weights[0], weights_false, ALLOWED)
     return Froc(
         counted_on="images with findings" if normal_maps is None else "normal images",
         at={

@@ -251,10 +251,13 @@ def _check(
 def _weights(n: int, normal: int) -> tuple[np.ndarray, np.ndarray | None]:
     """How often each image is drawn in each resample: (2000, N) and (2000, M); always the same."""
     generator = np.random.default_rng(BOOTSTRAP_SEED)
-    first = generator.multinomial(n, np.full(n, 1 / n), BOOTSTRAP_SAMPLES)
-    if not normal:
-        return first, None
-    return first, generator.multinomial(normal, np.full(normal, 1 / normal), BOOTSTRAP_SAMPLES)
+
+    def draw(images: int) -> np.ndarray:
+        drawn = generator.multinomial(images, np.full(images, 1 / images), BOOTSTRAP_SAMPLES)
+        return drawn.astype(np.float64)  # products of integers are slow
+
+    first = draw(n)
+    return first, draw(normal) if normal else None
 
 
 @dataclass(frozen=True, eq=False)
