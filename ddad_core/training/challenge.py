@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 SETS: Mapping[str, Mapping[str, str]] = {
     "rsna": {
         "title": "RSNA Pneumonia Detection Challenge, published partition of DDAD",
-        "population": "patients of NIH ChestX-ray14 of all ages, frontal views, NIH Clinical Center",
+        "population": "patients of all ages of NIH ChestX-ray14, frontal, NIH Clinical Center",
         "source": "Shih et al., Radiology: Artificial Intelligence 1 (2019) e180041; images of "
         "Wang et al., ChestX-ray8, CVPR 2017. "
         "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge, stage 2, training images",
