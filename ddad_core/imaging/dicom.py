@@ -254,7 +254,7 @@ def _modality_values(dataset: Dataset, stored: np.ndarray) -> tuple[np.ndarray, 
     bits = int(dataset.BitsStored)
     start = -(2 ** (bits - 1)) if dataset.get("PixelRepresentation") else 0
     low, high = sorted(end * slope[0] + intercept[0] for end in (start, start + 2**bits - 1))
-    if max(abs(low), abs(high)) > np.finfo(np.float32).max:
+    if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
         problem = "Rescale Slope or Intercept in the header is absurdly large."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
     return stored * slope[0] + intercept[0], low, high

@@ -118,7 +118,8 @@ def assign(
 
     With other sizes than the plan's, the parts held apart (test, calibration, validation) stay
     the plan's to the image, and so does D_n unless its own size is asked for: points of a sweep
-    over D_u are then compared on equal terms. D_u takes the plan's D_u first.
+    over D_u are then compared on equal terms. D_u takes the plan's D_u first, and a smaller D_u
+    lies in a larger one.
 
     Args:
         candidates: Images without roles.
@@ -150,20 +151,30 @@ def _refill(
     quota: Quota,
     from_unlabeled: bool,
 ) -> list[Candidate]:
-    """Fill one role anew: from those who have it, then from those left over, then from D_u."""
-    role = quota[0]
+    """Fill one role anew: from those who have it, then from those left over, then from D_u.
+
+    The role takes the first images of either label, as the published protocol does, so that a
+    smaller part lies in a larger one. Of the last patient it may take some images and leave the
+    others without a role.
+    """
+    role, *room = quota
     had = {c.row.patient_id: c.row.role for c in chosen}
     rank = {role: 0, "": 1} | ({"unlabeled": 2} if from_unlabeled else {})
 
-    def turn(images: list[Candidate]) -> tuple[bool, int]:
-        return not _is_mixed(images), rank[had.get(images[0].row.patient_id, "")]
+    def turn(images: list[Candidate]) -> int:
+        return rank[had.get(images[0].row.patient_id, "")]
 
     free = [i for i in patients if had.get(i[0].row.patient_id, "") in rank]
-    mixed_roles = () if role == "normal" else (role,)
-    filled = _fill(sorted(free, key=turn), (quota,), mixed_roles)
+    filled = []
+    for images in sorted(free, key=turn):
+        if role == "normal" and _is_mixed(images):
+            continue  # not known to be normal
+        for candidate in images:
+            if room[candidate.label]:
+                room[candidate.label] -= 1
+                filled.append(replace(candidate, row=replace(candidate.row, role=role)))
     taken = {c.row.patient_id for c in filled}
-    kept = [c for c in chosen if c.row.role != role and c.row.patient_id not in taken]
-    return kept + filled
+    return [c for c in chosen if c.row.role != role and c.row.patient_id not in taken] + filled
 
 
 def _fill(
