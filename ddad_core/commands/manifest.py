@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     _check_out(arguments.out)
     built = _published(arguments) if arguments.kind in PUBLISHED else _own(arguments)
     save_manifest(built, arguments.out)
-    _tell(built)
+    _tell(built, arguments.anomaly_rate)
     return 0
 
 
@@ -97,13 +97,15 @@ def _published(arguments: Namespace) -> Manifest:
     )
 
 
-def _tell(built: Manifest) -> None:
+def _tell(built: Manifest, asked: float | None) -> None:
+    rate = built.about["anomaly_rate"]
     for role, counts in built.counts().items():
         print(f"{role:12} " + ", ".join(f"{n} {label}" for label, n in counts.items()))
     if not built.role("unlabeled"):
         print("unlabeled    none")
-    elif built.about["anomaly_rate"] is not None:
-        print(f"anomaly rate {built.about['anomaly_rate']:g} of the unlabeled images")
+    elif rate is not None:
+        rounded = f" (asked: {asked:g}; images come whole)" if asked not in (None, rate) else ""
+        print(f"anomaly rate {rate:g} of the unlabeled images{rounded}")
     for kind, n in built.about.get("files", {}).items():
         print(f"{n} files {kind}")
     across = built.about.get("pixel_duplicates_across_roles")

@@ -301,6 +301,13 @@ def test_command_writes_the_manifest_and_tells_what_it_holds(rsna, small, capsys
     assert sidecar["duplicates_across_roles"] == "report"
 
 
+def test_command_states_a_rate_that_had_to_be_rounded(rsna, small, capsys):
+    assert _ddad(rsna, "rsna", *ASKED, "--anomaly-rate", "0.55") == 0
+    assert "anomaly rate 0.6 of the unlabeled images (asked: 0.55" in capsys.readouterr().out
+    sidecar = json.loads((rsna / "new" / "rsna.json").read_text(encoding="utf-8"))
+    assert (sidecar["anomaly_rate"], sidecar["anomaly_rate_asked"]) == (0.6, 0.55)
+
+
 def test_command_lists_missing_names_beside_the_manifest_or_where_told(rsna, small, capsys):
     shutil.rmtree(rsna / "images" / "stage_2_train_images")
     assert _ddad(rsna, "rsna", *ASKED) == 1
