@@ -57,16 +57,35 @@ def _add_models(sub: argparse._SubParsersAction) -> None:
 
 def _add_manifest(sub: argparse._SubParsersAction) -> None:
     parser = sub.add_parser("manifest", help="describe a data set as a manifest")
-    parser.add_argument("kind", choices=("kermany", "nih", "folder"))
+    parser.add_argument("kind", choices=manifest.PUBLISHED + manifest.OWN)
     parser.add_argument("--images", type=Path, required=True, help="folder of the images")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    parser.add_argument("--labels", type=Path, help="nih: labels.csv")
-    parser.add_argument("--boxes", type=Path, help="nih: boxes.csv, left out with its patients")
+    number = {"type": int, "metavar": "N"}
+    parser.add_argument("--unlabeled", **number, help="size of D_u, 0 for none (published: 4000)")
     parser.add_argument(
-        "--leave-out", nargs="*", default=[], metavar="PATIENT", help="nih: patients to leave out"
+        "--anomaly-rate", type=float, metavar="R", help="abnormal share of D_u (default: 0.6)"
     )
-    parser.add_argument("--seed", type=int, default=2022, help="decides who goes where")
-    parser.set_defaults(command=manifest.run)
+    own = parser.add_argument_group("kermany, nih, folder")
+    own.add_argument("--normal", **number, help="size of D_n")
+    own.add_argument("--seed", type=int, help="decides who goes where (default: 2022)")
+    own.add_argument("--labels", type=Path, help="nih: labels.csv")
+    own.add_argument("--boxes", type=Path, help="nih: boxes.csv, left out with its patients")
+    own.add_argument("--leave-out", nargs="*", metavar="PATIENT", help="nih: patients to leave out")
+    published = parser.add_argument_group("rsna, vinbigdata: parts that were not published")
+    published.add_argument(
+        "--calibration", **number, help="normals that D_u leaves over (default: 500)"
+    )
+    published.add_argument(
+        "--validation", **number, help="normals and abnormals that D_u leaves over (default: 150)"
+    )
+    for part in ("calibration", "validation"):
+        published.add_argument(
+            f"--{part}-from-normal", **number, help=f"hold back N of D_n for {part}"
+        )
+    published.add_argument(
+        "--missing", type=Path, help="where to list missing files (default: beside --out)"
+    )
+    parser.set_defaults(command=manifest.run, manifests=DEFAULT_MANIFESTS)
 
 
 def _add_train(sub: argparse._SubParsersAction) -> None:

@@ -43,7 +43,7 @@ _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers
 _TRANSFER_AGAIN = "Transfer or export the file again."
 
 
-def read_dicom(data: bytes) -> Radiograph:
+def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
     """Read a single-frame grey radiograph.
 
     The pixels go through the Modality LUT or rescale (PS3.3 section C.11.1). MONOCHROME1 is
@@ -54,6 +54,7 @@ def read_dicom(data: bytes) -> Radiograph:
 
     Args:
         data: The whole file.
+        vouched: Take a header without modality, because someone says that it is a radiograph.
 
     Returns:
         The radiograph; its facts and warnings name no patient and no date.
@@ -62,7 +63,7 @@ def read_dicom(data: bytes) -> Radiograph:
         RefusedImageError: Another modality, several frames, colour, no or damaged pixels.
     """
     try:
-        return _read(data)
+        return _read(data, vouched=vouched)
     except RefusedImageError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -76,10 +77,10 @@ def read_dicom(data: bytes) -> Radiograph:
         raise RefusedImageError(problem, _EXPORT_AGAIN) from None
 
 
-def _read(data: bytes) -> Radiograph:
+def _read(data: bytes, *, vouched: bool) -> Radiograph:
     _check_inflated_size(data)
     tags = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
-    header.check_kind(tags)
+    header.check_kind(tags, vouched=vouched)
     _check_layout(tags)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     syntax = _transfer_syntax(dataset, data)
@@ -247,12 +248,13 @@ def _modality_values(dataset: Dataset, stored: np.ndarray) -> tuple[np.ndarray, 
         entries, first, depth = header.modality_lut(dataset)
         index = np.clip(stored.astype(np.int32) - first, 0, len(entries) - 1)
         return entries[index].astype(np.float64), 0.0, 2.0**depth - 1
+    header.check_rescale(dataset)
     slope = header.numbers(dataset, "RescaleSlope")[:1] or [1.0]
     intercept = header.numbers(dataset, "RescaleIntercept")[:1] or [0.0]
     bits = int(dataset.BitsStored)
     start = -(2 ** (bits - 1)) if dataset.get("PixelRepresentation") else 0
     low, high = sorted(end * slope[0] + intercept[0] for end in (start, start + 2**bits - 1))
-    if max(abs(low), abs(high)) > np.finfo(np.float32).max:
+    if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
         problem = "Rescale Slope or Intercept in the header is absurdly large."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
     return stored * slope[0] + intercept[0], low, high

@@ -46,11 +46,12 @@ _YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST = 125
 
 
-def check_kind(tags: Dataset) -> None:
+def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
     """Refuse all but one grey projection image.
 
     Args:
         tags: The header.
+        vouched: Take a header without modality; one that names another is refused all the same.
 
     Raises:
         RefusedImageError: The modality, the frames or the colour are others.
@@ -59,7 +60,7 @@ def check_kind(tags: Dataset) -> None:
     if code(getattr(tags, "file_meta", Dataset()), "MediaStorageSOPClassUID") == _DICOMDIR:
         problem = "The file is a DICOMDIR, the table of contents of a disc, not an image."
         raise RefusedImageError(problem, "Send the image files that lie beside it.")
-    if modality not in _RADIOGRAPHS + _CAPTURES:
+    if modality not in _RADIOGRAPHS + _CAPTURES and not (vouched and not modality):
         words = _MODALITY_WORDS.get(modality or "")
         found = f"{words} ({modality})" if words else modality or "not given"
         problem = f"The modality is {found}; expected a radiograph (CR, DX or RG)."
@@ -76,6 +77,19 @@ def check_kind(tags: Dataset) -> None:
             "per pixel; expected MONOCHROME1 or MONOCHROME2 with one."
         )
         raise RefusedImageError(problem, "Export the original radiograph, not a screenshot.")
+
+
+def check_rescale(tags: Dataset) -> None:
+    """Refuse a rescale that would make every pixel NaN or infinite (PS3.3 section C.11.1).
+
+    Raises:
+        RefusedImageError: Rescale Slope or Intercept is there, but is no finite number.
+    """
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        text = _text(tags, keyword).strip()
+        if text and not numbers(tags, keyword):
+            problem = f"{keyword} in the header is {text[:16]!r}, not a finite number."
+            raise RefusedImageError(problem, "Export the image again from the PACS.")
 
 
 def is_inverted(tags: Dataset) -> bool:

@@ -3,7 +3,9 @@
 Columns: ``path`` (relative to the images folder), ``role``, ``label`` (0 normal, 1 abnormal,
 blank for unlabeled), ``patient_id``, and optionally ``sha256``, ``view``, ``age``, ``sex``.
 The sidecar, ``<name>.json`` beside ``<name>.csv``, holds what is true of the whole set: title,
-source, licence, age range and the anomaly rate of the unlabeled images.
+source, licence, age range and the anomaly rate of the unlabeled images. One file under two roles
+is an error, unless the sidecar says ``"duplicates_across_roles": "report"``, as it does for the
+published partitions, which are others' and taken as they are.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +27,10 @@ ROLES = ("normal", "unlabeled", "calibration", "validation", "test")
 REQUIRED = ("path", "role", "label", "patient_id")
 OPTIONAL = ("sha256", "view", "age", "sex")
 NORMAL_ONLY = ("normal", "calibration")
+DUPLICATES_KEY = "duplicates_across_roles"
+REPORT = "report"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class ManifestRow:
         view: "PA", "AP" or an empty string.
         age: Years, or None.
         sex: "F", "M" or an empty string.
+        line: Of the manifest's file; 0 for a row that comes from none.
     """
 
     path: str
@@ -48,6 +57,7 @@ class ManifestRow:
     view: str = ""
     age: float | None = None
     sex: str = ""
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,19 @@ class Manifest:
         rows: In file order.
         about: The sidecar; see the module's docstring.
         sha256: Of the CSV file.
+        path: Of the CSV file; None for a manifest that was not read from one.
     """
 
     name: str
     rows: tuple[ManifestRow, ...]
     about: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def reports_duplicates(self) -> bool:
+        """Whether one image under two roles is told and not refused (a published partition)."""
+        return self.about.get(DUPLICATES_KEY) == REPORT
 
     def role(self, role: str) -> tuple[ManifestRow, ...]:
         """Rows of one role, in file order."""
@@ -80,6 +97,31 @@ class Manifest:
         return counts
 
 
+def place(row: ManifestRow, manifest: Path | None = None) -> str:
+    """Say where a row stands: "set.csv, line 7", or its path where there is no line."""
+    if not row.line:
+        return row.path
+    return f"{manifest}, line {row.line}" if manifest is not None else f"line {row.line}"
+
+
+def check_roles(manifest: Manifest, roles: Sequence[str]) -> None:
+    """Make sure that every role has images, and that no label of an unlabeled image is there.
+
+    Raises:
+        ManifestError: A role is empty, or an unlabeled row carries a label.
+    """
+    name = manifest.path or manifest.name
+    for role in roles:
+        if not manifest.role(role):
+            found = ", ".join(f"{part} ({len(manifest.role(part))})" for part in manifest.counts())
+            problem = f"{name} has no {role} images; it has {found or 'no rows'}."
+            raise ManifestError(problem, "Give a manifest with that part.")
+    for row in manifest.role("unlabeled"):
+        if row.label is not None:
+            problem = f"{place(row, manifest.path)}: an unlabeled image has the label {row.label}."
+            raise ManifestError(problem, "Labels may not reach training; leave the field blank.")
+
+
 def sidecar_path(path: Path) -> Path:
     """Where the sidecar of a manifest lies."""
     return path.with_suffix(".json")
@@ -89,8 +131,8 @@ def load_manifest(path: Path) -> Manifest:
     """Read and check a manifest.
 
     Raises:
-        ManifestError: The file is missing or damaged, a row breaks a rule, or a patient
-            appears under two roles. The message names the file and the line.
+        ManifestError: The file is missing or damaged, a row breaks a rule, or a patient or
+            one file (by SHA-256) appears under two roles. The message names the file and the line.
     """
     if not path.is_file():
         problem = f"There is no manifest at {path}."
@@ -109,17 +151,20 @@ def load_manifest(path: Path) -> Manifest:
     rows: dict[int, ManifestRow] = {}
     try:
         for fields in reader:
-            rows[reader.line_num] = _row(fields)
+            rows[reader.line_num] = replace(_row(fields), line=reader.line_num)
     except (ValueError, csv.Error) as error:
         problem = f"{path}, line {reader.reader.line_num}: {error}"
         raise ManifestError(problem, "Mend this line and try again.") from None
     _check_distinct(rows, path)
-    return Manifest(
+    manifest = Manifest(
         name=path.stem,
         rows=tuple(rows.values()),
         about=_load_sidecar(sidecar_path(path)),
         sha256=hashlib.sha256(data).hexdigest(),
+        path=path,
     )
+    _check_files_distinct(manifest)
+    return manifest
 
 
 def save_manifest(manifest: Manifest, path: Path) -> None:
@@ -221,6 +266,25 @@ def _check_distinct(rows: dict[int, ManifestRow], path: Path) -> None:
             raise ManifestError(problem, "Split by patient, so that each has one role.")
 
 
+def _check_files_distinct(manifest: Manifest) -> None:
+    """Refuse, or in a published partition report, one file under two roles."""
+    first: dict[str, ManifestRow] = {}
+    told = []
+    for row in manifest.rows:
+        earlier = first.setdefault(row.sha256, row) if row.sha256 else row
+        if earlier.role == row.role:
+            continue
+        told.append(
+            f"{place(row, manifest.path)}: {row.path} is {row.role} here and the same file "
+            f"(SHA-256) is {earlier.role} in line {earlier.line}."
+        )
+        if not manifest.reports_duplicates:
+            raise ManifestError(told[0], "An image has one role; take one of the two out.")
+    if told:
+        more = f" ({len(told)} such images in all)" if len(told) > 1 else ""
+        log.warning("%s%s Reported, not refused: a published partition.", told[0], more)
+
+
 def _load_sidecar(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -232,4 +296,7 @@ def _load_sidecar(path: Path) -> dict[str, Any]:
     if not isinstance(about, dict):
         problem = f"{path} holds no JSON object."
         raise ManifestError(problem, "Mend or delete it.")
+    if about.get(DUPLICATES_KEY, REPORT) != REPORT:
+        problem = f'{path}: "{DUPLICATES_KEY}" is {about[DUPLICATES_KEY]!r}.'
+        raise ManifestError(problem, f'Write "{REPORT}", or leave it out to have them refused.')
     return about

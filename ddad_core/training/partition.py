@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import random
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ddad_core.errors import ManifestError, RefusedImageError
-from ddad_core.imaging import read_radiograph
+from ddad_core.training.assignment import Candidate, Plan, Sizes, assign, check_quotas
+from ddad_core.training.images import identify_files
 from ddad_core.training.manifest import Manifest, ManifestRow
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm")
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".dcm", ".dicom")
 ADULT_YEARS = 18
-Quota = tuple[str, int, int]
-"""Role, wanted normal images, wanted abnormal images."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An image that may get a role; ``row.role`` is not decided yet."""
-
-    row: ManifestRow
-    label: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a data set is cut.
-
-    Attributes:
-        quotas: Filled in this order.
-        mixed_roles: Roles for patients who have normal and abnormal images, filled in order.
-    """
-
-    quotas: tuple[Quota, ...]
-    mixed_roles: tuple[str, ...] = ("unlabeled", "validation", "test")
-
 
 PLANS: Mapping[str, Plan] = {
     "kermany": Plan(
@@ -65,10 +39,19 @@ PLANS: Mapping[str, Plan] = {
 }
 
 
-def build_kermany(images: Path, *, seed: int) -> Manifest:
+def build_kermany(images: Path, *, seed: int, sizes: Sizes | None = None) -> Manifest:
     """Describe the ZhangLab / Kermany training images, ``NORMAL`` and ``PNEUMONIA``.
 
     The same number is the same patient: IM-x and NORMAL2-IM-x, bacteria and virus.
+
+    Args:
+        images: Folder of the two folders.
+        seed: Decides who goes where.
+        sizes: Other sizes of D_n and D_u than the plan's.
+
+    Raises:
+        ManifestError: A file is missing or unreadable, or there are too few images.
+        RequestError: A size or the rate makes no sense.
     """
 
     def patient(path: Path) -> str:
@@ -93,11 +76,17 @@ def build_kermany(images: Path, *, seed: int) -> Manifest:
         "age_min": 1,
         "age_max": 5,
     }
-    return _finish("kermany", candidates, images, PLANS["kermany"], seed, about)
+    return _finish("kermany", candidates, images, PLANS["kermany"], seed, about, sizes=sizes)
 
 
 def build_nih(
-    images: Path, *, seed: int, labels: Path, boxes: Path | None, left_out: Iterable[str] = ()
+    images: Path,
+    *,
+    seed: int,
+    labels: Path,
+    boxes: Path | None,
+    left_out: Iterable[str] = (),
+    sizes: Sizes | None = None,
 ) -> Manifest:
     """Describe a sample of NIH ChestX-ray14, adults only.
 
@@ -108,6 +97,11 @@ def build_nih(
         boxes: CSV whose ``image`` column names images kept for localisation, or None; all
             images of their patients are left out.
         left_out: Further patients to leave out, such as those of a demonstration gallery.
+        sizes: Other sizes of D_n and D_u than the plan's.
+
+    Raises:
+        ManifestError: A file is missing or unreadable, or there are too few images.
+        RequestError: A size or the rate makes no sense.
     """
     banned = {_patient_number(patient) for patient in left_out}
     records = _read_csv(labels, ("image", "finding_labels", "patient_id", "age", "sex", "view"))
@@ -144,16 +138,25 @@ def build_nih(
         "age_min": ADULT_YEARS,
         "age_max": int(max(ages, default=ADULT_YEARS)),
     }
-    return _finish("nih", candidates, images, PLANS["nih"], seed, about)
+    return _finish("nih", candidates, images, PLANS["nih"], seed, about, sizes=sizes)
 
 
-def build_folder(images: Path, *, seed: int) -> Manifest:
+def build_folder(images: Path, *, seed: int, sizes: Sizes | None = None) -> Manifest:
     """Describe a folder with ``normal/`` and ``abnormal/`` images.
 
     Each file is taken for a patient of its own, unless its name starts with a patient id and
     two underscores (``p17__3.png``). A fifth of the normal images goes to test, a tenth each to
     calibration and validation; a third of what is left, with as many abnormal images as make
     60 %, is unlabeled; the rest is known normal.
+
+    Args:
+        images: Folder of the two folders.
+        seed: Decides who goes where.
+        sizes: Other sizes of D_n and D_u than these.
+
+    Raises:
+        ManifestError: A file is unreadable, or there are too few images for the sizes.
+        RequestError: A size or the rate makes no sense.
     """
     candidates = []
     for folder, label in (("normal", 0), ("abnormal", 1)):
@@ -176,7 +179,7 @@ def build_folder(images: Path, *, seed: int) -> Manifest:
         )
     )
     about = {"title": f"Images of the folder {images.name}", "source": "", "licence": ""}
-    return _finish("folder", candidates, images, plan, seed, about, exact=False)
+    return _finish("folder", candidates, images, plan, seed, about, sizes=sizes, exact=False)
 
 
 def _finish(
@@ -187,12 +190,14 @@ def _finish(
     seed: int,
     about: dict[str, Any],
     *,
+    sizes: Sizes | None,
     exact: bool = True,
 ) -> Manifest:
+    resized = sizes.quotas(plan) if sizes else ()
     hashed, duplicates = _without_duplicates(candidates, images)
-    chosen = _assign(hashed, plan, seed)
-    if exact:
-        _check_quotas(chosen, plan)
+    chosen = assign(hashed, plan, seed, sizes)
+    others = tuple(q for q in plan.quotas if q[0] not in {role for role, _, _ in resized})
+    check_quotas(chosen, (others if exact else ()) + resized)
     unlabeled = [c.label for c in chosen if c.row.role == "unlabeled"]
     rate = sum(unlabeled) / len(unlabeled) if unlabeled else None
     about = {
@@ -211,70 +216,26 @@ def _finish(
 def _without_duplicates(
     candidates: Sequence[Candidate], images: Path
 ) -> tuple[list[Candidate], list[str]]:
+    paths = [images / candidate.row.path for candidate in candidates]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        more = f", and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        problem = f"{missing[0]}{more} missing."
+        raise ManifestError(problem, "Check the images folder.")
     kept: list[Candidate] = []
     seen: set[str] = set()
     duplicates: list[str] = []
-    for candidate in candidates:
-        path = images / candidate.row.path
-        if not path.is_file():
-            problem = f"{path} is missing."
-            raise ManifestError(problem, "Check the images folder.")
-        try:
-            radiograph = read_radiograph(path.read_bytes())
-        except RefusedImageError as error:
-            problem = f"{path}: {error.problem}"
-            raise ManifestError(problem, "Mend the file or take it out of the folder.") from error
-        digest = hashlib.sha256(radiograph.pixels.tobytes()).hexdigest()
-        if digest in seen:
+    for candidate, path, found in zip(candidates, paths, identify_files(paths), strict=True):
+        if isinstance(found, RefusedImageError):
+            problem = f"{path}: {found.problem}"
+            raise ManifestError(problem, "Mend the file or take it out of the folder.") from found
+        if found.pixels in seen:
             duplicates.append(candidate.row.path)
             continue
-        seen.add(digest)
-        row = replace(candidate.row, sha256=radiograph.sha256)
+        seen.add(found.pixels)
+        row = replace(candidate.row, sha256=found.sha256)
         kept.append(Candidate(row, candidate.label))
     return kept, duplicates
-
-
-def _assign(candidates: Sequence[Candidate], plan: Plan, seed: int) -> list[Candidate]:
-    """Give whole patients to roles, at random, until the quotas are full."""
-    patients: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        patients[candidate.row.patient_id].append(candidate)
-    order = sorted(patients)
-    random.Random(seed).shuffle(order)  # noqa: S311 (a split, not a secret)
-    room = {role: [normal, abnormal] for role, normal, abnormal in plan.quotas}
-
-    def place(images: list[Candidate], roles: Iterable[str]) -> list[Candidate]:
-        abnormal = sum(c.label for c in images)
-        need = (len(images) - abnormal, abnormal)
-        for role in roles:
-            if role in room and all(n <= r for n, r in zip(need, room[role], strict=True)):
-                room[role] = [r - n for n, r in zip(need, room[role], strict=True)]
-                return [replace(c, row=replace(c.row, role=role)) for c in images]
-        return []
-
-    def is_mixed(images: list[Candidate]) -> bool:
-        return len({c.label for c in images}) > 1
-
-    chosen: list[Candidate] = []
-    # Patients with both labels are few and fit few roles; they go first.
-    ordered: tuple[Callable[[list[Candidate]], bool], ...] = (is_mixed, lambda i: not is_mixed(i))
-    for wanted in ordered:
-        for patient in order:
-            images = patients[patient]
-            if wanted(images):
-                roles = plan.mixed_roles if is_mixed(images) else tuple(room)
-                chosen += place(images, roles)
-    return chosen
-
-
-def _check_quotas(chosen: Sequence[Candidate], plan: Plan) -> None:
-    for role, normal, abnormal in plan.quotas:
-        for label, wanted in ((0, normal), (1, abnormal)):
-            found = sum(1 for c in chosen if c.row.role == role and c.label == label)
-            if found < wanted:
-                word = "abnormal" if label else "normal"
-                problem = f"The {role} part needs {wanted} {word} images; there are {found}."
-                raise ManifestError(problem, "Give the whole image set.")
 
 
 def _image_files(folder: Path) -> list[Path]:

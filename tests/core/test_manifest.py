@@ -12,6 +12,7 @@ from ddad_core.training.manifest import (
     Manifest,
     ManifestRow,
     load_manifest,
+    place,
     save_manifest,
     sidecar_path,
 )
@@ -137,6 +138,42 @@ def test_age_that_is_no_number_of_years_is_refused(tmp_path):
 def test_patient_of_two_roles_is_refused(tmp_path):
     lines = ["a.png,normal,0,p1,,,,", "b.png,test,0,p1,,,,", "c.png,test,0,p2,,,,"]
     _refuse(_write(tmp_path, lines), "line 3", "p1", "normal in line 2")
+
+
+SAME = "ab" * 32
+TWINS = [f"a.png,normal,0,p1,{SAME},,,", "b.png,normal,0,p2,,,,", f"c.png,test,0,p3,{SAME},,,"]
+
+
+def test_one_file_under_two_roles_is_refused_with_both_lines(tmp_path):
+    _refuse(_write(tmp_path, TWINS), "line 4", "c.png is test", "is normal in line 2")
+
+
+def test_one_file_under_two_roles_is_reported_where_the_sidecar_says_so(tmp_path, caplog):
+    path = _write(tmp_path, TWINS)
+    sidecar_path(path).write_text('{"duplicates_across_roles": "report"}')
+    assert len(load_manifest(path).rows) == 3
+    assert f"{path}, line 4" in caplog.text and "line 2" in caplog.text
+
+
+def test_sidecar_that_asks_for_something_else_with_duplicates_is_refused(tmp_path):
+    path = _write(tmp_path, TWINS[:2])
+    sidecar_path(path).write_text('{"duplicates_across_roles": "ignore"}')
+    with pytest.raises(ManifestError, match="ignore"):
+        load_manifest(path)
+
+
+def test_one_file_twice_within_a_role_is_no_error(tmp_path, caplog):
+    lines = [TWINS[0], f"b.png,normal,0,p2,{SAME.upper()},,,"]
+    assert len(load_manifest(_write(tmp_path, lines)).rows) == 2 and not caplog.text
+
+
+def test_rows_know_their_lines_past_blank_ones(tmp_path):
+    lines = ["a.png,normal,0,p1,,,,", "", 'b.png,normal,0,"p ""2""",,,,', "c.png,test,0,p3,,,,"]
+    path = _write(tmp_path, lines)
+    manifest = load_manifest(path)
+    assert [row.line for row in manifest.rows] == [2, 4, 5] and manifest.path == path
+    assert place(manifest.rows[1], path) == f"{path}, line 4"
+    assert place(ManifestRow("x.png", "test", 0, "p")) == "x.png"
 
 
 def test_digest_is_taken_in_either_case(tmp_path):

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from ddad_core.errors import ManifestError
+from ddad_core.cli import main
+from ddad_core.errors import ManifestError, RequestError
 from ddad_core.training import partition
-from ddad_core.training.partition import Plan
-from tests.core.synthetic import write_image
+from ddad_core.training.assignment import Candidate, Plan, Sizes, assign, check_quotas
+from ddad_core.training.images import FileIdentity
+from ddad_core.training.manifest import ManifestRow, load_manifest, save_manifest
+from ddad_core.types import RadiographFacts
+from tests.core.synthetic import GALLERY, REPOSITORY, write_image
 
 KERMANY_PLAN = Plan(
     (
@@ -188,7 +195,7 @@ def _everyone(monkeypatch):
     """A plan with room for all, so that only exclusion can leave a patient out."""
     roomy = Plan((("test", 50, 50), ("normal", 0, 0)), mixed_roles=("test",))
     monkeypatch.setattr(partition, "PLANS", {"nih": roomy})
-    monkeypatch.setattr(partition, "_check_quotas", lambda chosen, plan: None)
+    monkeypatch.setattr(partition, "check_quotas", lambda chosen, quotas: None)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -280,3 +287,204 @@ def test_unreadable_image_is_named(tmp_path):
     (tmp_path / "normal" / "7.png").write_text("not an image")
     with pytest.raises(Exception, match=r"7\.png"):  # noqa: B017
         partition.build_folder(tmp_path, seed=3)
+
+
+def _sized(folder, **sizes):
+    return partition.build_kermany(folder, seed=1, sizes=Sizes(**sizes))
+
+
+def _unlabeled_counts(manifest):
+    paths = [row.path for row in manifest.role("unlabeled")]
+    abnormal = sum(path.startswith("PNEUMONIA/") for path in paths)
+    return len(paths) - abnormal, abnormal
+
+
+@pytest.mark.parametrize(("size", "rate", "expected"), [(0, 0.6, (0, 0)), (5, 0.6, (2, 3))])
+def test_d_u_takes_the_size_and_rate_asked_for(kermany, size, rate, expected):
+    manifest = _sized(kermany, unlabeled=size, anomaly_rate=rate)
+    assert _unlabeled_counts(manifest) == expected
+    assert manifest.about["anomaly_rate"] == (rate if size else None)
+
+
+def test_rate_alone_keeps_the_plans_size_and_size_alone_the_published_rate(kermany):
+    assert _unlabeled_counts(_sized(kermany, anomaly_rate=0.2)) == (8, 2)
+    assert _unlabeled_counts(_sized(kermany, unlabeled=5)) == (2, 3)
+
+
+def test_d_n_takes_the_size_asked_for_and_leaves_room_for_d_u(kermany):
+    smaller = _sized(kermany, normal=2)
+    assert _counts(smaller) == _counts(_sized(kermany)) | {"normal": 2}
+    larger = _sized(kermany, normal=10, unlabeled=8, anomaly_rate=0.75)
+    assert len(larger.role("normal")) == 10 and _unlabeled_counts(larger) == (2, 6)
+
+
+def test_number_the_data_cannot_give_is_an_error_with_the_numbers(kermany):
+    with pytest.raises(
+        ManifestError, match="unlabeled part needs 30 abnormal images; there are 12"
+    ):
+        _sized(kermany, unlabeled=30, anomaly_rate=1)
+    with pytest.raises(ManifestError, match=r"normal part needs 30 normal .*; there are 14"):
+        _sized(kermany, normal=30)
+    with pytest.raises(RequestError, match="--anomaly-rate is 1.5"):
+        _sized(kermany, anomaly_rate=1.5)
+    with pytest.raises(RequestError, match="--normal is -1"):
+        _sized(kermany, normal=-1)
+
+
+def test_sizes_are_checked_before_images_are_read(kermany, monkeypatch):
+    monkeypatch.setattr(partition, "identify_files", lambda paths: pytest.fail("read images"))
+    with pytest.raises(RequestError):
+        _sized(kermany, unlabeled=-1)
+
+
+PLAN = Plan(
+    (
+        ("test", 20, 30),
+        ("calibration", 10, 0),
+        ("validation", 6, 6),
+        ("unlabeled", 40, 60),
+        ("normal", 60, 0),
+    )
+)
+
+
+def _crowd(seed=0):
+    """200 normal and 200 abnormal patients of 1 to 3 images, 10 of both kinds."""
+    found = []
+    for n in range(410):
+        labels = [0] * (n % 3 + 1) if n < 200 else [1] * (n % 3 + 1) if n < 400 else [0, 1]
+        for i, label in enumerate(labels):
+            row = ManifestRow(f"{label}/{n}_{i}.png", "", label, f"p{n}")
+            found.append(Candidate(row, label))
+    return found
+
+
+def _by_role(chosen, *roles):
+    return {c.row.path for c in chosen if c.row.role in roles}
+
+
+HELD = ("test", "calibration", "validation")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "sizes", [(None, 0, 0.6), (None, 80, 0.0), (None, 200, 1.0), (30, 300, 0.3), (90, 100, 0.6)]
+)
+def test_resizing_leaves_the_parts_held_apart_as_they_are(seed, sizes):
+    wanted = Sizes(*sizes)
+    base, resized = assign(_crowd(), PLAN, seed), assign(_crowd(), PLAN, seed, wanted)
+    check_quotas(resized, wanted.quotas(PLAN))
+    for role in HELD:
+        assert _by_role(base, role) == _by_role(resized, role)
+    known, before = _by_role(resized, "normal"), _by_role(base, "normal")
+    if wanted.normal is None:
+        assert known == before
+    else:
+        assert len(known) == wanted.normal and (known <= before or known >= before)
+    assert len(_by_role(resized, "unlabeled")) == wanted.unlabeled
+    roles = {}
+    for c in resized:
+        roles.setdefault(c.row.patient_id, set()).add(c.row.role)
+    assert all(len(found) == 1 for found in roles.values())
+    paths = [c.row.path for c in resized]
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_asking_for_the_plans_own_sizes_changes_nothing(seed):
+    base = assign(_crowd(), PLAN, seed)
+    same = assign(_crowd(), PLAN, seed, Sizes(60, 100, 0.6))
+    for role in (*HELD, "unlabeled", "normal"):
+        assert _by_role(base, role) == _by_role(same, role)
+
+
+def test_a_smaller_d_u_lies_in_a_larger_one():
+    nested = [
+        _by_role(assign(_crowd(), PLAN, 1, Sizes(None, size, 0.6)), "unlabeled")
+        for size in (10, 55, 100, 160)
+    ]
+    assert nested[0] < nested[1] < nested[2] < nested[3]
+
+
+def test_known_normals_never_come_from_a_patient_with_both_labels():
+    for seed in range(4):
+        chosen = assign(_crowd(), PLAN, seed, Sizes(120, 20, 0.6))
+        known = {c.row.patient_id for c in chosen if c.row.role == "normal"}
+        assert not known & {f"p{n}" for n in range(400, 410)}
+
+
+def test_d_n_does_not_eat_a_d_u_that_is_not_asked_for_anew():
+    wanted = Sizes(normal=1000)
+    chosen = assign(_crowd(), PLAN, 1, wanted)
+    assert sum(c.label == 0 for c in chosen if c.row.role == "unlabeled") == 40
+    with pytest.raises(ManifestError, match="normal part needs"):
+        check_quotas(chosen, wanted.quotas(PLAN))
+
+
+def test_folder_takes_sizes_too(tmp_path):
+    for n in range(40):
+        write_image(tmp_path / "normal" / f"{n}.png", n)
+        write_image(tmp_path / "abnormal" / f"{n}.png", 100 + n)
+    built = partition.build_folder(tmp_path, seed=3, sizes=Sizes(10, 12, 0.75))
+    plain = partition.build_folder(tmp_path, seed=3)
+    assert built.about["anomaly_rate"] == 0.75 and len(built.role("normal")) == 10
+    for role in HELD:
+        assert built.role(role) == plain.role(role)
+    out = tmp_path / "my.csv"
+    arguments = ["manifest", "folder", "--images", str(tmp_path), "--out", str(out), "--seed", "3"]
+    assert main([*arguments, *"--normal 10 --unlabeled 12 --anomaly-rate 0.75".split()]) == 0
+    assert load_manifest(out).rows == built.rows
+
+
+def _shared():
+    shared = os.environ.get("DDAD_SHARED_DATA")
+    if not shared or not Path(shared, "kermany").exists():
+        pytest.skip("needs DDAD_SHARED_DATA")
+    return Path(shared)
+
+
+def _same_as_shipped(manifest, folder):
+    shipped = REPOSITORY / "data" / "manifests"
+    save_manifest(manifest, folder / f"{manifest.name}.csv")
+    for ending in ("csv", "json"):
+        file = f"{manifest.name}.{ending}"
+        assert (folder / file).read_bytes() == (shipped / file).read_bytes()
+
+
+def test_shipped_kermany_manifest_comes_out_again_to_the_byte(tmp_path, monkeypatch):
+    """Files are hashed but not decoded; which pixels repeat is taken from the sidecar."""
+    images = _shared() / "kermany" / "train"
+    shipped = load_manifest(REPOSITORY / "data" / "manifests" / "kermany.csv")
+    repeated = set(shipped.about["pixel_duplicates_left_out"])
+
+    def identify(paths):
+        names = [path.relative_to(images).as_posix() for path in paths]
+        return [
+            FileIdentity(
+                hashlib.sha256(path.read_bytes()).hexdigest(),
+                names[0] if name in repeated else name,
+                RadiographFacts(format="jpeg"),
+            )
+            for path, name in zip(paths, names, strict=True)
+        ]
+
+    monkeypatch.setattr(partition, "identify_files", identify)
+    _same_as_shipped(partition.build_kermany(images, seed=2022), tmp_path)
+    # 700 known normals are more than the plan's; a smaller D_u lets them have its normals.
+    more = partition.build_kermany(images, seed=2022, sizes=Sizes(700, 600, 0.6))
+    assert len(more.role("normal")) == 700 and _unlabeled_counts(more) == (240, 360)
+    assert more.role("test") == shipped.role("test")
+
+
+def test_shipped_nih_manifest_comes_out_again_to_the_byte(tmp_path):
+    folder = _shared() / "nih"
+    with (GALLERY / "gallery.csv").open(encoding="utf-8", newline="") as file:
+        gallery = [r["patient_id"] for r in csv.DictReader(file) if r["patient_id"]]
+    built = partition.build_nih(
+        folder / "images",
+        seed=2022,
+        labels=folder / "labels.csv",
+        boxes=folder / "boxes.csv",
+        left_out=gallery,
+    )
+    _same_as_shipped(built, tmp_path)
