@@ -239,7 +239,7 @@ def _summary(card: Card) -> ModelSummary:
         )
         statement = str(evaluation["statement"])
     else:
-        figures, statement = "not measured on test images", ""
+        figures, statement = "Not measured on test images", ""
     return ModelSummary(
         name=card.name,
         title=card.title,

@@ -50,16 +50,16 @@ FINDINGS = (
 """The 14 categories of VinBigData."""
 COMMENT_LIMIT = 4000
 MAX_BOXES = 100
-_BY_PLACE = "in standard deviations above the calibration normals at the same place"
+_BY_PLACE = "standard deviations above the calibration normals at the same place"
 MAP_HINTS = {
-    "inter": "Where ensemble A (trained with unlabelled images) and B (normal ones only) differ",
-    "c_inter": f"A_inter {_BY_PLACE}",
-    "intra": "Where the networks of ensemble B differ among themselves",
-    "c_intra": f"A_intra {_BY_PLACE}",
-    "rec": "Where the image differs from its reconstruction by ensemble B",
-    "c_rec": f"A_rec {_BY_PLACE}",
-    "r_dual": "A_inter and A_intra, refined by a network trained on synthetic anomalies; 0 to 1",
-    "r_intra": "A_intra, refined by a network trained on synthetic anomalies; 0 to 1",
+    "inter": "Where the networks A and the networks B differ",
+    "c_inter": f"A_inter in {_BY_PLACE}",
+    "intra": "Where the networks B differ among themselves",
+    "c_intra": f"A_intra in {_BY_PLACE}",
+    "rec": "Where the image differs from its reconstruction by the networks B",
+    "c_rec": f"A_rec in {_BY_PLACE}",
+    "r_dual": "A_inter and A_intra refined by a network trained on synthetic anomalies, 0 to 1",
+    "r_intra": "A_intra refined by a network trained on synthetic anomalies, 0 to 1",
 }
 """What each map shows, for who chooses one."""
 
