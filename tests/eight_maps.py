@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,8 @@ def install(monkeypatch: Any = None) -> None:
         monkeypatch.setattr(models.ModelService, "_scorer", _scorer)
 
 
-if __name__ == "__main__":  # a server for the browser's tests
-    from app.serve import main
+if __name__ == "__main__":  # for the browser's tests: the server, or `ddad-admin` with arguments
+    from app import cli, serve
 
     install()
-    main()
+    sys.exit(cli.main() if sys.argv[1:] else serve.main())
