@@ -202,7 +202,7 @@ def check_calibrated(card: Card) -> None:
         calibrated = False
     if not calibrated:
         problem = f"The model “{card.title}” is not calibrated, so it calls nothing abnormal."
-        next_step = "Choose another model, or have this one calibrated with `ddad train`."
+        next_step = "Choose another model, or have this one calibrated before it is used."
         raise UncalibratedError(problem, next_step)
 
 
