@@ -23,7 +23,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "scores": (
         "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
-        "score_name", "score", "p_value", "percentile", "warnings", "seconds", "scored_at",
+        "r_dual", "r_intra", "c_rec", "c_intra", "c_inter", "score_name", "score", "p_value",
+        "percentile", "warnings", "seconds", "scored_at",
     ),
     "boxes": (
         "box_id", "read_id", "case", "sha256", "reader", "revision", "current", "index", "x", "y",
@@ -151,6 +152,11 @@ def _score(score: ScoreRecord, image: ImageRecord) -> Row:
         "a_rec_single": score.a_rec_single,
         "a_intra": score.a_intra,
         "a_inter": score.a_inter,
+        "r_dual": score.r_dual,
+        "r_intra": score.r_intra,
+        "c_rec": score.c_rec,
+        "c_intra": score.c_intra,
+        "c_inter": score.c_inter,
         "score_name": score.score_name,
         "score": score.score,
         "p_value": score.p_value,

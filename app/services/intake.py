@@ -13,11 +13,11 @@ from app.services.pixels import thumbnail, to_stored
 from app.services.scoring import ScoringService
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import RefusedImageError
+from ddad_core.errors import RefusedImageError, UncalibratedError
 from ddad_core.imaging import check_file_size, read_radiograph
 from ddad_core.types import Radiograph
 
-Status = Literal["scored", "warned", "known", "refused"]
+Status = Literal["scored", "warned", "unscored", "known", "refused"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class IntakeOutcome:
 
     Attributes:
         file_name: As given; shown to whoever gave it, stored nowhere.
-        status: "scored"; "warned" (scored, with a visible warning); "known" (the same bytes
-            are here already); "refused".
+        status: "scored"; "warned" (scored, with a visible warning); "unscored" (kept, but its
+            model is not calibrated); "known" (the same bytes are here already); "refused".
         image_id: The case; None when refused.
         label: What the worklist calls it; empty when refused.
-        reason: Why it was refused, or its warnings, in plain words.
+        reason: Why it was refused or not scored, or its warnings, in plain words.
     """
 
     file_name: str
@@ -104,7 +104,11 @@ class IntakeService:
             return IntakeOutcome(file_name, "known", known.id, known.label, reason)
         image = self._keep(reader, radiograph, provenance)
         card = self._models.choose(radiograph.facts.age_years)
-        evidence = self._scoring.add(card, [(image, radiograph)])[0]
+        try:
+            evidence = self._scoring.add(card, [(image, radiograph)])[0]
+        except UncalibratedError as error:
+            reason = " ".join((*image.warnings, str(error)))
+            return IntakeOutcome(file_name, "unscored", image.id, image.label, reason)
         warnings = (*image.warnings, *evidence.score.warnings)
         status: Status = "warned" if warnings else "scored"
         return IntakeOutcome(file_name, status, image.id, image.label, " ".join(warnings))

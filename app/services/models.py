@@ -15,9 +15,10 @@ import numpy as np
 
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card, choose_card, estimate_from, list_cards
-from ddad_core.errors import RequestError
+from ddad_core.errors import RequestError, UncalibratedError
 from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.types import Radiograph, ScoreResult
+from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES, map_of_score
 
 if TYPE_CHECKING:
     from ddad_core.scoring import Scorer
@@ -60,6 +61,7 @@ class ModelSummary:
         population: In words.
         figures: AUC of the primary score with interval and n, or that it was not measured.
         statement: The finding of the test in plain words.
+        score_title: What people call the primary score; empty for an uncalibrated model.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ModelSummary:
     population: str
     figures: str
     statement: str
+    score_title: str
 
 
 class ModelService:
@@ -125,8 +128,10 @@ class ModelService:
         Raises:
             RequestError: There is no such model.
             RefusedImageError: An image is blank.
+            UncalibratedError: The model is not calibrated.
             ModelError: The model's files are damaged.
         """
+        check_calibrated(self.card(name))
         return self._scorer(name).score_many(radiographs)
 
     def warm_up(self) -> None:
@@ -138,7 +143,7 @@ class ModelService:
         from ddad_core.scoring import limit_threads  # noqa: PLC0415
 
         limit_threads((os.cpu_count() or 2) - 1)
-        for card in self.cards:
+        for card in filter(is_calibrated, self.cards):
             blank = np.zeros((1, card.input_size, card.input_size), dtype=np.uint8)
             self._scorer(card.name).score_prepared(blank)
         # Streamlit collects all garbage after every page run; what lives as long as the process
@@ -147,8 +152,14 @@ class ModelService:
         gc.freeze()
 
     def operating_point(self, name: str) -> OperatingPointInForce:
-        """The operating point in force: the site's latest, else the card's own."""
+        """The operating point in force: the site's latest, else the card's own.
+
+        Raises:
+            RequestError: There is no such model.
+            UncalibratedError: The model is not calibrated, so nothing may be flagged.
+        """
         card = self.card(name)
+        check_calibrated(card)
         with self._store.reading() as repositories:
             site = repositories.operating_points.current(card.name, card.model_hash, card.primary)
         if site is None:
@@ -177,21 +188,63 @@ class ModelService:
             return self._scorers[card.name]
 
 
+def check_calibrated(card: Card) -> None:
+    """Refuse a model that has no normal reference or no operating point of its own.
+
+    Raises:
+        UncalibratedError: It is not calibrated; the sentences are meant for readers.
+    """
+    try:
+        calibrated = card.operating_point is not None and card.reference is not None
+        if calibrated:
+            card.reference.of_score(card.primary)
+    except UncalibratedError:
+        calibrated = False
+    if not calibrated:
+        problem = f"The model “{card.title}” is not calibrated, so it calls nothing abnormal."
+        next_step = "Choose another model, or have this one calibrated before it is used."
+        raise UncalibratedError(problem, next_step)
+
+
+def is_calibrated(card: Card) -> bool:
+    """Whether a model may call anything abnormal."""
+    try:
+        check_calibrated(card)
+    except UncalibratedError:
+        return False
+    return True
+
+
+def map_names(card: Card) -> tuple[str, ...]:
+    """The maps a model has, in the order a reader is offered them."""
+    return tuple(name for name in MAP_TITLES if name in card.maps)
+
+
+def default_map(card: Card) -> str:
+    """The map that is shown first; an empty string for a model without maps."""
+    wanted = str(card.raw.get("default_map", map_of_score(card.primary)))
+    names = map_names(card)
+    return wanted if wanted in names else next(iter(names), "")
+
+
 def _summary(card: Card) -> ModelSummary:
+    calibrated = is_calibrated(card)
     evaluation = card.raw.get("evaluation")
-    if evaluation:
-        auc = estimate_from(evaluation["auc"][card.primary])
+    measured = evaluation["auc"].get(card.primary) if evaluation and calibrated else None
+    if evaluation and measured:
+        auc = estimate_from(measured)
         figures = (
             f"AUC {auc.value:.2f} (95 % CI {auc.low:.2f} to {auc.high:.2f}) on "
             f"{evaluation['n_normal']} normal and {evaluation['n_abnormal']} abnormal test images"
         )
         statement = str(evaluation["statement"])
     else:
-        figures, statement = "not measured on test images", ""
+        figures, statement = "Not measured on test images", ""
     return ModelSummary(
         name=card.name,
         title=card.title,
         population=card.population.description,
         figures=figures,
         statement=statement,
+        score_title=SCORE_TITLES[card.primary] if calibrated else "",
     )

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import get_args
 
+import numpy as np
+
 from app.gateways.files import ImageFiles
-from app.services.models import ModelService, ModelSummary, OperatingPointInForce
+from app.services.models import (
+    ModelService,
+    ModelSummary,
+    OperatingPointInForce,
+    default_map,
+    map_names,
+)
 from app.services.people import Reader
 from app.services.pixels import pack
 from app.services.scoring import ScoringService, restore_radiograph
@@ -15,9 +24,11 @@ from app.services.worklist import describe
 from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord
 from app.store.schema import Verdict
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import RequestError
+from ddad_core.card import Card
+from ddad_core.errors import RequestError, UncalibratedError
 from ddad_core.overlay import default_window
 from ddad_core.types import Window
+from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 FINDINGS = (
@@ -39,7 +50,18 @@ FINDINGS = (
 """The 14 categories of VinBigData."""
 COMMENT_LIMIT = 4000
 MAX_BOXES = 100
-MAP_TITLES = {"inter": "A_inter", "intra": "A_intra", "rec": "A_rec"}
+_BY_PLACE = "standard deviations above the calibration normals at the same place"
+MAP_HINTS = {
+    "inter": "Where the networks A and the networks B differ",
+    "c_inter": f"A_inter in {_BY_PLACE}",
+    "intra": "Where the networks B differ among themselves",
+    "c_intra": f"A_intra in {_BY_PLACE}",
+    "rec": "Where the image differs from its reconstruction by the networks B",
+    "c_rec": f"A_rec in {_BY_PLACE}",
+    "r_dual": "A_inter and A_intra refined by a network trained on synthetic anomalies, 0 to 1",
+    "r_intra": "A_intra refined by a network trained on synthetic anomalies, 0 to 1",
+}
+"""What each map shows, for who chooses one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,7 @@ class MapLayer:
         size: S, the side of the map.
         threshold: Pixel threshold to start with, in map units.
         maximum: Top of the colour scale and of the threshold slider, in map units.
+        hint: What the map shows, in one sentence.
     """
 
     name: str
@@ -63,11 +86,35 @@ class MapLayer:
     size: int
     threshold: float
     maximum: float
+    hint: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a calibrated model says of a case.
+
+    Attributes:
+        score: As stored.
+        score_title: What people call the primary score.
+        operating_point: In force now.
+        flagged: Whether the score reaches it.
+        normals: Scores of the model's calibration normals, ascending.
+        maps: All maps of the model, in the order they are offered.
+        default_map: Name of the map shown first.
+    """
+
+    score: ScoreRecord
+    score_title: str
+    operating_point: OperatingPointInForce
+    flagged: bool
+    normals: tuple[float, ...]
+    maps: tuple[MapLayer, ...]
+    default_map: str
 
 
 @dataclass(frozen=True, eq=False)
 class CaseView:
-    """All that the review screen shows of a case under one model.
+    """All that the review screen shows of a case under one model, calibrated or not.
 
     Attributes:
         image: Its record.
@@ -75,14 +122,11 @@ class CaseView:
         pixels: zlib of little-endian uint16, H x W, row by row.
         window: Default display window in pixel values.
         presets: Further windows of the file.
-        maps: A_inter, A_intra, A_rec.
-        score: As stored.
-        operating_point: In force now.
-        flagged: Whether the score reaches it.
-        model: The model that judged.
+        judgement: What the model says; None if it is not calibrated.
+        refusal: Why there is no judgement and what to do; empty if there is one.
+        model: The model chosen.
         suggested_model: The model for this patient's age, else the default.
         suggested_for_age: Whether the suggested model's population includes the known age.
-        normals: Scores of the model's calibration normals, ascending.
         warnings: Sentences a reader must see.
         history: All of this reader's revisions, oldest first.
     """
@@ -92,14 +136,11 @@ class CaseView:
     pixels: bytes
     window: Window
     presets: tuple[Window, ...]
-    maps: tuple[MapLayer, ...]
-    score: ScoreRecord
-    operating_point: OperatingPointInForce
-    flagged: bool
+    judgement: Judgement | None
+    refusal: str
     model: ModelSummary
     suggested_model: str
     suggested_for_age: bool
-    normals: tuple[float, ...]
     warnings: tuple[str, ...]
     history: tuple[ReadRecord, ...]
 
@@ -164,41 +205,42 @@ class ReadingService:
         image = self._image(image_id)
         suggested = self._models.choose(image.age_years)
         card = self._models.card(model_name) if model_name else suggested
-        evidence = self._scoring.evidence(image, card.name)
+        judgement, refusal = None, ""
+        try:
+            judgement = self._judgement(image, card)
+        except UncalibratedError as error:
+            refusal = str(error)
         values = self._files.pixels(image.sha256)
         radiograph = restore_radiograph(image, values)
-        window = default_window(radiograph)
-        point = self._models.operating_point(card.name)
         with self._store.reading() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
         return CaseView(
             image=image,
             facts=describe(image),
             pixels=pack(values),
-            window=window,
+            window=default_window(radiograph),
             presets=radiograph.windows,
-            maps=tuple(
-                MapLayer(
-                    name=name,
-                    title=title,
-                    unit=card.maps[name].unit,
-                    values=pack(evidence.maps[name]),
-                    size=evidence.maps[name].shape[0],
-                    threshold=card.maps[name].threshold,
-                    maximum=card.maps[name].maximum,
-                )
-                for name, title in MAP_TITLES.items()
-            ),
-            score=evidence.score,
-            operating_point=point,
-            flagged=point.flags(evidence.score.score),
+            judgement=judgement,
+            refusal=refusal,
             model=self._models.summary(card.name),
             suggested_model=suggested.name,
             suggested_for_age=image.age_years is not None
             and suggested.population.includes(image.age_years),
-            normals=tuple(float(v) for v in card.reference.of_score(card.primary)),
-            warnings=(*image.warnings, *evidence.score.warnings),
+            warnings=(*image.warnings, *(judgement.score.warnings if judgement else ())),
             history=history,
+        )
+
+    def _judgement(self, image: ImageRecord, card: Card) -> Judgement:
+        point = self._models.operating_point(card.name)
+        evidence = self._scoring.evidence(image, card.name)
+        return Judgement(
+            score=evidence.score,
+            score_title=SCORE_TITLES[card.primary],
+            operating_point=point,
+            flagged=point.flags(evidence.score.score),
+            normals=tuple(float(v) for v in card.reference.of_score(card.primary)),
+            maps=tuple(_layer(card, name, evidence.maps[name]) for name in map_names(card)),
+            default_map=default_map(card),
         )
 
     def save(self, reader: Reader, image_id: int, model_name: str, draft: ReadDraft) -> ReadRecord:
@@ -210,30 +252,40 @@ class ReadingService:
         """
         image = self._image(image_id)
         _check(draft, image)
-        card = self._models.card(model_name)
-        score = self._scoring.score(image, card.name)
-        point = self._models.operating_point(card.name)
         new = NewRead(
             image_id=image.id,
             reader=reader.name,
             verdict=draft.verdict,  # type: ignore[arg-type]  # checked above
-            ai_visible=draft.ai_visible,
             confidence=draft.confidence,
             findings=draft.findings,
             comment=draft.comment.strip(),
+            seconds_to_verdict=draft.seconds,
+            boxes=draft.boxes,
+            ai_visible=False,
+        )
+        with suppress(UncalibratedError):  # such a model said nothing: it was a read without one
+            new = self._with_evidence(new, image, model_name, draft)
+        with self._store.writing() as repositories:
+            return repositories.reads.append(new)
+
+    def _with_evidence(
+        self, new: NewRead, image: ImageRecord, model_name: str, draft: ReadDraft
+    ) -> NewRead:
+        """The read with what the model said and what was on the screen."""
+        card = self._models.card(model_name)
+        point = self._models.operating_point(card.name)
+        return replace(
+            new,
             model_name=card.name,
             model_hash=card.model_hash,
             operating_point_id=point.id,
-            score=score.score,
+            score=self._scoring.score(image, card.name).score,
             threshold=point.threshold,
             map_name=draft.map_name,
             pixel_threshold=draft.pixel_threshold,
             opacity=draft.opacity,
-            seconds_to_verdict=draft.seconds,
-            boxes=draft.boxes,
+            ai_visible=draft.ai_visible,
         )
-        with self._store.writing() as repositories:
-            return repositories.reads.append(new)
 
     def _image(self, image_id: int) -> ImageRecord:
         with self._store.reading() as repositories:
@@ -242,6 +294,20 @@ class ReadingService:
             problem = f"There is no case number {image_id}."
             raise RequestError(problem, "Go back to the worklist and open another.")
         return image
+
+
+def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:
+    display = card.maps[name]
+    return MapLayer(
+        name=name,
+        title=MAP_TITLES[name],
+        unit=display.unit,
+        values=pack(values),
+        size=values.shape[0],
+        threshold=display.threshold,
+        maximum=display.maximum,
+        hint=MAP_HINTS[name],
+    )
 
 
 def _check(draft: ReadDraft, image: ImageRecord) -> None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.gateways.files import FilesError, ImageFiles
-from app.services.models import ModelService
+from app.services.models import ModelService, check_calibrated
 from app.services.pixels import StoredPixels, from_stored
 from app.store.records import ImageRecord, NewScore, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.imaging.suitability import check_suitability
 from ddad_core.types import Radiograph, RadiographFacts, ScoreResult, Window
+from ddad_core.vocabulary import SCORE_TITLES, map_of_score
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,11 @@ class ScoringService:
 
         Raises:
             RequestError: There is no such model.
+            UncalibratedError: The model is not calibrated.
             FilesError: The pixels are missing or damaged.
         """
         card = self._models.card(model_name)
+        check_calibrated(card)
         score = self._kept_score(image, card)
         maps = self._kept_maps(image, card) if score else None
         if score is not None and maps is not None:
@@ -84,25 +87,31 @@ class ScoringService:
 
     def score(self, image: ImageRecord, model_name: str) -> ScoreRecord:
         """Score of an image without its maps; as :meth:`evidence`."""
-        kept = self._kept_score(image, self._models.card(model_name))
+        card = self._models.card(model_name)
+        check_calibrated(card)
+        kept = self._kept_score(image, card)
         return kept or self.evidence(image, model_name).score
 
     def _kept_score(self, image: ImageRecord, card: Card) -> ScoreRecord | None:
         with self._store.reading() as repositories:
-            return repositories.scores.for_image(image.id, card.name, card.model_hash)
+            kept = repositories.scores.for_image(image.id, card.name, card.model_hash)
+        return kept if kept and is_current(kept, card) else None
 
     def _kept_maps(self, image: ImageRecord, card: Card) -> Mapping[str, np.ndarray] | None:
-        """Maps as kept; None if they are missing or damaged, for they can be made anew."""
+        """Maps as kept; None if any is missing or damaged, for they can be made anew."""
         try:
-            return self._files.maps(image.sha256, card.model_hash)
+            maps = self._files.maps(image.sha256, card.model_hash)
         except FilesError:
             log.warning("Damaged maps of image %d are computed again", image.id)
             return None
+        # An older version of the program may have kept fewer maps of the same weights.
+        return maps if maps is not None and card.maps.keys() <= maps.keys() else None
 
     def add(self, card: Card, images: Sequence[tuple[ImageRecord, Radiograph]]) -> list[Evidence]:
         """Score stored images with one model and keep the results, in order.
 
         Raises:
+            UncalibratedError: The model is not calibrated.
             FilesError: The disk does not take the maps.
             StoreError: The database does not take the scores.
         """
@@ -112,11 +121,21 @@ class ScoringService:
         for (image, _), result in zip(images, results, strict=True):
             self._files.put_maps(image.sha256, card.model_hash, result.maps)
         with self._store.writing() as repositories:
-            records = [
-                repositories.scores.add_or_get(new_score(image.id, card, radiograph, r, seconds))
-                for (image, radiograph), r in zip(images, results, strict=True)
-            ]
+            records = []
+            for (image, radiograph), result in zip(images, results, strict=True):
+                new = new_score(image.id, card, radiograph, result, seconds)
+                kept = repositories.scores.add_or_get(new)
+                records.append(kept if is_current(kept, card) else repositories.scores.put(new))
         return [Evidence(s, r.maps) for s, r in zip(records, results, strict=True)]
+
+
+def is_current(score: ScoreRecord, card: Card) -> bool:
+    """Whether a stored score says all that the card asks for now.
+
+    The same weights may since have got another primary score, a refinement or a calibration.
+    """
+    asked = (name for name in SCORE_TITLES if map_of_score(name) in card.maps)
+    return score.score_name == card.primary and all(score.value(n) is not None for n in asked)
 
 
 def new_score(
@@ -131,6 +150,11 @@ def new_score(
         a_rec_single=result.scores["a_rec_single"],
         a_intra=result.scores["a_intra"],
         a_inter=result.scores["a_inter"],
+        r_dual=result.scores.get("r_dual"),
+        r_intra=result.scores.get("r_intra"),
+        c_rec=result.scores.get("c_rec"),
+        c_intra=result.scores.get("c_intra"),
+        c_inter=result.scores.get("c_inter"),
         score_name=result.primary,
         score=result.score,
         p_value=result.p_value,

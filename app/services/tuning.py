@@ -8,13 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from app.services.models import ModelService, OperatingPointInForce
+from app.services.models import ModelService, OperatingPointInForce, check_calibrated
 from app.services.people import Reader
+from app.services.scoring import is_current
 from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 from ddad_core.evaluation.metrics import Estimate, RocCurve, auc_with_interval, roc_curve
 from ddad_core.evaluation.thresholds import Confusion, confusion
+from ddad_core.vocabulary import SCORE_TITLES
 
 Source = Literal["reads", "reference"]
 SOURCE_TITLES: dict[str, str] = {
@@ -29,6 +31,7 @@ class TuningEvidence:
 
     Attributes:
         model: Its name.
+        score_title: What people call the score.
         source: Where the labels come from.
         scores: (N,) of labelled cases.
         labels: (N,) of 0 and 1.
@@ -42,6 +45,7 @@ class TuningEvidence:
     """
 
     model: str
+    score_title: str
     source: Source
     scores: np.ndarray
     labels: np.ndarray
@@ -89,15 +93,18 @@ class TuningService:
 
         Raises:
             RequestError: There is no such model.
+            UncalibratedError: The model is not calibrated: it has no threshold to measure.
         """
         card = self._models.card(model_name)
+        check_calibrated(card)
         with self._store.reading() as repositories:
-            scores = repositories.scores.for_model(card.name, card.model_hash)
+            kept = repositories.scores.for_model(card.name, card.model_hash)
             images = repositories.images.list_all()
             reads = repositories.reads.latest_for_all()
             history = repositories.operating_points.history(
                 card.name, card.model_hash, card.primary
             )
+        scores = [score for score in kept if is_current(score, card)]
         if source == "reads":
             labels, undecided = consensus(reads)
         else:
@@ -109,6 +116,7 @@ class TuningService:
         both = len(set(truth.tolist())) == 2
         return TuningEvidence(
             model=card.name,
+            score_title=SCORE_TITLES[card.primary],
             source=source,
             scores=values,
             labels=truth,
@@ -142,10 +150,14 @@ class TuningService:
 
         Raises:
             RequestError: The reason is missing, or the threshold is not a usable number.
+            UncalibratedError: The model is not calibrated.
             StoreError: The database did not take it; nothing was stored.
         """
         card = self._models.card(model_name)
-        if not math.isfinite(threshold) or threshold < 0:
+        check_calibrated(card)
+        # Standard deviations above normal may lie below zero, the other scores never do.
+        signed = card.primary.startswith("c_")
+        if not math.isfinite(threshold) or (threshold < 0 and not signed):
             problem = f"{threshold} is not a threshold."
             raise RequestError(problem, "Choose a number of at least 0.")
         if not reason.strip():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from app.services.models import ModelService
+from app.services.models import ModelService, OperatingPointInForce, is_calibrated
 from app.services.people import Reader
-from app.services.scoring import ScoringService
+from app.services.scoring import ScoringService, is_current
 from app.store.records import ImageRecord, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
+from ddad_core.errors import UncalibratedError
+from ddad_core.vocabulary import SCORE_TITLES
 
 Sort = Literal["score", "newest", "oldest", "label"]
 Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery"]
@@ -26,9 +29,10 @@ class WorklistRow:
         label: What it is called.
         origin: "gallery" or "upload".
         facts: View, age, sex, modality and size in one line.
-        model: Model that judged it.
-        score: Primary score.
-        percentile: Percent of the model's calibration normals below it.
+        model: Model that judged it, or would if it were calibrated.
+        score_title: What people call the model's primary score; empty if it did not judge.
+        score: Primary score; None if the model is not calibrated.
+        percentile: Percent of the model's calibration normals below it; None likewise.
         flagged: Whether the score reaches the operating point in force.
         warnings: Sentences a reader must see.
         verdict: This reader's latest verdict, or None if unread by them.
@@ -41,8 +45,9 @@ class WorklistRow:
     origin: str
     facts: str
     model: str
-    score: float
-    percentile: float
+    score_title: str
+    score: float | None
+    percentile: float | None
     flagged: bool
     warnings: tuple[str, ...]
     verdict: str | None
@@ -86,7 +91,7 @@ class WorklistService:
         Args:
             reader: Whose reads decide "read" and "unread".
             show: Which cases.
-            sort: "score" puts the highest percentile first.
+            sort: "score" puts the highest percentile first, unjudged cases last.
             search: Part of a label, a view, a modality or a verdict; any case.
         """
         rows = self._rows(reader)
@@ -104,15 +109,17 @@ class WorklistService:
             return repositories.images.thumbnails([row.image_id for row in rows])
 
     def _rows(self, reader: Reader) -> Rows:
+        cards = [card for card in self._models.cards if is_calibrated(card)]
         with self._store.reading() as repositories:
             images = repositories.images.list_all()
             reads = repositories.reads.latest_for_all()
             scores = {
                 (card.name, score.image_id): score
-                for card in self._models.cards
+                for card in cards
                 for score in repositories.scores.for_model(card.name, card.model_hash)
+                if is_current(score, card)
             }
-        flags = {card.name: self._models.operating_point(card.name) for card in self._models.cards}
+        points = {card.name: self._models.operating_point(card.name) for card in cards}
         own = {read.image_id: read for read in reads if read.reader == reader.name}
         others: dict[int, int] = {}
         for read in reads:
@@ -121,11 +128,13 @@ class WorklistService:
         rows = []
         for image in images:
             model = self._models.choose(image.age_years).name
-            score = scores.get((model, image.id))
-            if score is None:  # taken in under an earlier version of the model
-                score = self._scoring.score(image, model)
-            flagged = flags[model].flags(score.score)
-            rows.append(_row(image, score, own.get(image.id), others.get(image.id, 0), flagged))
+            row = _row(image, model, own.get(image.id), others.get(image.id, 0))
+            try:
+                # Without a score it was taken in under an earlier version of the model.
+                score = scores.get((model, image.id)) or self._scoring.score(image, model)
+                rows.append(_judged(row, score, points[model]))
+            except UncalibratedError as error:
+                rows.append(replace(row, warnings=(*row.warnings, str(error))))
         return rows
 
 
@@ -136,22 +145,33 @@ def describe(image: ImageRecord) -> str:
     return " · ".join([*(part for part in parts if part), f"{image.width} × {image.height}"])
 
 
-def _row(
-    image: ImageRecord, score: ScoreRecord, read: ReadRecord | None, others: int, flagged: bool
-) -> WorklistRow:
+def _row(image: ImageRecord, model: str, read: ReadRecord | None, others: int) -> WorklistRow:
+    """A case that no model has judged."""
     return WorklistRow(
         image_id=image.id,
         label=image.label,
         origin=image.origin,
         facts=describe(image),
-        model=score.model_name,
-        score=score.score,
-        percentile=score.percentile,
-        flagged=flagged,
-        warnings=(*image.warnings, *score.warnings),
+        model=model,
+        score_title="",
+        score=None,
+        percentile=None,
+        flagged=False,
+        warnings=image.warnings,
         verdict=read.verdict if read else None,
         other_readers=others,
         added_at=image.added_at,
+    )
+
+
+def _judged(row: WorklistRow, score: ScoreRecord, point: OperatingPointInForce) -> WorklistRow:
+    return replace(
+        row,
+        score_title=SCORE_TITLES[score.score_name],
+        score=score.score,
+        percentile=score.percentile,
+        flagged=point.flags(score.score),
+        warnings=(*row.warnings, *score.warnings),
     )
 
 
@@ -175,7 +195,13 @@ def _matches(row: WorklistRow, search: str) -> bool:
 def _sorted(rows: Rows, sort: Sort) -> Rows:
     by_label = sorted(rows, key=lambda row: (row.label, row.image_id))
     if sort == "score":
-        return sorted(by_label, key=lambda row: (row.percentile, row.score), reverse=True)
+        return sorted(by_label, key=_rank, reverse=True)
     if sort == "label":
         return by_label
     return sorted(by_label, key=lambda row: (row.added_at, row.image_id), reverse=sort == "newest")
+
+
+def _rank(row: WorklistRow) -> tuple[float, float]:
+    if row.percentile is None or row.score is None:
+        return -math.inf, -math.inf
+    return row.percentile, row.score

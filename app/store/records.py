@@ -125,12 +125,17 @@ class NewScore:
         a_rec_single: Mean reconstruction error of its single networks.
         a_intra: Intra-discrepancy.
         a_inter: Inter-discrepancy.
-        score_name: Which of the four is the primary score.
+        score_name: Which of these is the primary score.
         score: Its value.
         p_value: Of the primary score among the calibration normals.
         percentile: Percent of calibration normals below it, 0 to 100.
         warnings: Sentences a reader must see beside this score.
         seconds: How long scoring took.
+        r_dual: A_inter and A_intra refined; None, as the following, if the model has no such map.
+        r_intra: A_intra refined.
+        c_rec: A_rec calibrated by place.
+        c_intra: A_intra calibrated by place.
+        c_inter: A_inter calibrated by place.
     """
 
     image_id: int
@@ -146,6 +151,16 @@ class NewScore:
     percentile: float
     seconds: float
     warnings: tuple[str, ...] = ()
+    r_dual: float | None = None
+    r_intra: float | None = None
+    c_rec: float | None = None
+    c_intra: float | None = None
+    c_inter: float | None = None
+
+    def value(self, name: str) -> float | None:
+        """The score of that name (``ddad_core.vocabulary``); None if the model has none."""
+        value: float | None = getattr(self, name)
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from app.store.rows import columns_of, plain, values_of
 from app.store.schema import ScoreRow
 
 _COLUMNS = columns_of(ScoreRow, ScoreRecord)
+_KEY = ("image_id", "model_name", "model_hash")
 
 
 class ScoreRepository:
@@ -28,17 +29,23 @@ class ScoreRepository:
 
         Two workers may score the same image at once: the first one's score stays.
         """
-        values = {**values_of(new), "scored_at": self._now()}
-        # Both databases have this clause, but SQLAlchemy keeps it in their dialects.
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        self._connection.execute(
-            dialect.insert(ScoreRow)
-            .values(**values)
-            .on_conflict_do_nothing(index_elements=["image_id", "model_name", "model_hash"])
-        )
-        statement = _of_model(new.model_name, new.model_hash)
-        statement = statement.where(ScoreRow.image_id == new.image_id)
-        return ScoreRecord(**plain(self._connection.execute(statement).mappings().one()))
+        statement = self._insert(new).on_conflict_do_nothing(index_elements=_KEY)
+        self._connection.execute(statement)
+        return self._of_image(new)
+
+    def put(self, new: NewScore) -> ScoreRecord:
+        """Store a score in place of the one stored for this image and model, if there is one.
+
+        For a score that no longer says all that the model's card asks for.
+        """
+        statement = self._insert(new)
+        changed = {
+            name: statement.excluded[name]
+            for name in (*values_of(new), "scored_at")
+            if name not in _KEY
+        }
+        self._connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=changed))
+        return self._of_image(new)
 
     def for_image(self, image_id: int, model_name: str, model_hash: str) -> ScoreRecord | None:
         """The score of one image under one version of a model, or None."""
@@ -55,6 +62,16 @@ class ScoreRepository:
         """Every score under every version of every model, the first one first."""
         statement = select(*_COLUMNS).order_by(ScoreRow.id)
         return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
+
+    def _insert(self, new: NewScore) -> sqlite.Insert | postgresql.Insert:
+        # Both databases know ON CONFLICT, but SQLAlchemy keeps it in their dialects.
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        return dialect.insert(ScoreRow).values(**values_of(new), scored_at=self._now())
+
+    def _of_image(self, new: NewScore) -> ScoreRecord:
+        statement = _of_model(new.model_name, new.model_hash)
+        statement = statement.where(ScoreRow.image_id == new.image_id)
+        return ScoreRecord(**plain(self._connection.execute(statement).mappings().one()))
 
 
 def _of_model(model_name: str, model_hash: str) -> Select[Any]:

@@ -64,11 +64,17 @@ def roc_figure(curve: RocCurve, *, sensitivity: float, specificity: float) -> go
 
 
 def histogram_figure(
-    *, normal: np.ndarray, abnormal: np.ndarray, unlabelled: np.ndarray, threshold: float
+    *,
+    normal: np.ndarray,
+    abnormal: np.ndarray,
+    unlabelled: np.ndarray,
+    threshold: float,
+    score_title: str,
 ) -> go.Figure:
     """Scores by label, with the slider's threshold."""
     everything = np.concatenate([normal, abnormal, unlabelled])
-    edges = np.linspace(0, float(everything.max()) * 1.02, 31)
+    low, high = min(0.0, float(everything.min())), float(everything.max())
+    edges = np.linspace(low, high + 0.02 * ((high - low) or 1.0), 31)
     middles, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
     figure = go.Figure()
     for name, values, color in (
@@ -84,6 +90,6 @@ def histogram_figure(
             )  # fmt: skip
     figure.update_layout(barmode="stack")
     figure.add_vline(x=threshold, line={"color": CUT, "width": 1.5, "dash": "dash"})
-    _layout(figure, "A_inter", "Cases")
+    _layout(figure, score_title, "Cases")
     figure.update_yaxes(dtick=None, rangemode="tozero")
     return figure

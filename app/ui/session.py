@@ -35,11 +35,16 @@ class OpenCase:
         view: As gathered from the services.
         data: The same for the viewer, laid out once: its digests cost time at every click.
         opened_at: Seconds, monotonic.
+        map_name: The map last seen on the screen; the one shown first until another is chosen.
     """
 
     view: CaseView
     data: ViewerData
     opened_at: float = field(default_factory=time.monotonic)
+    map_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.map_name = self.data.initial_map
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Session:
         listed: Cases of the worklist as last shown.
         image_id: The case to review.
         models: The model chosen by hand, by case.
+        map_name: The map chosen by hand, for this case and those after it; empty for none.
         case: The case on the screen; gathered once, not at every click.
         drafts: Unsaved reads by case.
         outcomes: What became of this session's uploads, newest last.
@@ -67,6 +73,7 @@ class Session:
     listed: tuple[int, ...] = ()
     image_id: int | None = None
     models: dict[int, str] = field(default_factory=dict)
+    map_name: str = ""
     case: OpenCase | None = None
     drafts: dict[int, Draft] = field(default_factory=dict)
     outcomes: list[IntakeOutcome] = field(default_factory=list)
@@ -82,6 +89,11 @@ class Session:
         self.case = None
         if order is not None:
             self.order = order
+
+    def saw_map(self, name: str) -> None:
+        """Note the map on the screen: one chosen by hand is shown in the next case, too."""
+        if self.case and name and name != self.case.map_name:
+            self.map_name = self.case.map_name = name
 
     def neighbour(self, step: int) -> int | None:
         """The case ``step`` places on in the worklist's order, or None at its end."""

@@ -19,6 +19,7 @@ from app.bootstrap import build_services
 from app.services.container import Services
 from app.services.people import Reader
 from app.settings import REPOSITORY, load_settings
+from tests.eight_maps import copy_weights, give_eight_maps, install
 
 DEMO = REPOSITORY / "data" / "demo"
 GALLERY_FILES = ("00000150_002.png", "00001426_000.png", "00003391_001.png")
@@ -51,11 +52,13 @@ def small_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def build(small_gallery: Path) -> Callable[[Path], Services]:
+def build(small_gallery: Path) -> Callable[..., Services]:
     """Wire the services to a home folder, as the program does when it starts."""
 
-    def build_on(home: Path) -> Services:
+    def build_on(home: Path, weights: Path | None = None) -> Services:
         environ = {"DDAD_HOME": str(home), "DDAD_GALLERY": str(small_gallery), "DDAD_DEVICE": "cpu"}
+        if weights is not None:
+            environ["DDAD_WEIGHTS"] = str(weights)
         return build_services(load_settings(environ))
 
     return build_on
@@ -93,6 +96,19 @@ def loaded_home(tmp_path: Path, _loaded_home: Path) -> Path:
 def loaded(loaded_home: Path, build: Callable[[Path], Services]) -> Services:
     """Services on a home with three cases."""
     return build(loaded_home)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder with the shipped models, whose cards a test may change."""
+    return copy_weights(tmp_path / "weights")
+
+
+@pytest.fixture
+def eight_maps(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with a model that has all eight maps; R_dual is its score."""
+    install(monkeypatch)
+    return give_eight_maps(weights)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
+from tests.eight_maps import copy_weights, give_eight_maps
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -32,7 +34,7 @@ def free_port() -> int:
 class Server:
     """`python -m app.serve` on a home of its own; may be stopped and started again."""
 
-    def __init__(self, home: Path, gallery: Path) -> None:
+    def __init__(self, home: Path, gallery: Path, weights: Path | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
@@ -43,14 +45,18 @@ class Server:
             "PYTHONPATH": str(REPOSITORY),
         }
         self.environ.pop("DDAD_ACCESS_PASSWORD", None)
+        self.admin, self.serve = "app.cli", "app.serve"
+        if weights is not None:
+            self.environ["DDAD_WEIGHTS"] = str(weights)
+            self.admin = self.serve = "tests.eight_maps"
         self.process: subprocess.Popen[bytes] | None = None
 
     def import_gallery(self) -> None:
-        command = [sys.executable, "-m", "app.cli", "import", "--gallery"]
+        command = [sys.executable, "-m", self.admin, "import", "--gallery"]
         subprocess.run(command, check=True, env=self.environ, cwd=REPOSITORY, timeout=120)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "app.serve"]
+        command = [sys.executable, "-m", self.serve]
         self.process = subprocess.Popen(command, env=self.environ, cwd=REPOSITORY)
         end = time.monotonic() + 60
         while time.monotonic() < end:
@@ -90,6 +96,19 @@ def make_gallery(folder: Path, count: int) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     found = Server(folder / "home", make_gallery(folder / "gallery", 4))
+    found.import_gallery()
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def eight_map_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """As ``server``, with a model that has all eight maps."""
+    folder = tmp_path_factory.mktemp("eight")
+    (folder / "weights").mkdir()
+    weights = give_eight_maps(copy_weights(folder / "weights"))
+    found = Server(folder / "home", make_gallery(folder / "gallery", 4), weights)
     found.import_gallery()
     found.start()
     yield found

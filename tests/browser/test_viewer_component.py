@@ -18,6 +18,7 @@ from playwright.sync_api import expect
 
 from app.store.records import Box
 from app.ui.viewer import MapLayer, ViewerData, parse_state
+from ddad_core.vocabulary import MAP_TITLES
 
 REPOSITORY = Path(__file__).parents[2]
 SIZE = 64
@@ -33,15 +34,18 @@ import json
 from dataclasses import asdict, replace
 import streamlit as st
 from app.ui.viewer import viewer
-from tests.browser.test_viewer_component import plain_image, twelve_bit_image
+from tests.browser.test_viewer_component import all_maps, plain_image, twelve_bit_image
 
 st.set_page_config(layout="wide")
 st.html("<style>.block-container { padding: 0 1rem } header { visibility: hidden }</style>")
 other_image = st.checkbox("Other image")
 other_model = st.checkbox("Other model")
+every_map = st.checkbox("Every map")
 data = twelve_bit_image() if other_image else plain_image()
 if other_model:
     data = replace(data, maps=tuple(replace(m, threshold=3.5) for m in data.maps))
+if every_map:
+    data = replace(data, maps=all_maps(), initial_map="c_inter")
 st.text(json.dumps(asdict(viewer(data))))
 """
 
@@ -50,6 +54,19 @@ def make_map(name, title):
     values = np.zeros((SIZE, SIZE), "<f4")
     values[HOT] = HOT_VALUE
     return MapLayer(name, title, "σ", zlib.compress(values.tobytes()), SIZE, THRESHOLD, MAXIMUM)
+
+
+def all_maps():
+    """Every map there is; the n-th has its hot square in the n-th of eight columns."""
+    layers = []
+    for i, (name, title) in enumerate(MAP_TITLES.items()):
+        values = np.zeros((SIZE, SIZE), "<f4")
+        values[HOT[0], SIZE // 8 * i : SIZE // 8 * (i + 1)] = HOT_VALUE
+        packed = zlib.compress(values.tobytes())
+        layers.append(
+            MapLayer(name, title, "", packed, SIZE, THRESHOLD, MAXIMUM, f"What {name} is")
+        )
+    return tuple(layers)
 
 
 def make_data(image_id, pixels, **changes):
@@ -96,6 +113,7 @@ class Page:
         page.on("websocket", lambda ws: ws.on("framesent", self.note_frame))
         self.root = page.locator(".ddad-viewer")
         self.canvas = page.locator(".ddad-viewer .stage > canvas")
+        self.map_button = page.get_by_role("combobox", name="Map", exact=True)
 
     def note_frame(self, frame):
         self.frames.append(frame)
@@ -345,6 +363,102 @@ def test_second_key_chooses_the_second_map(shown):
     shown.focus()
     shown.page.keyboard.press("2")
     assert shown.reported(lambda state: state["map_name"] == "intra")
+
+
+NAMES = list(MAP_TITLES)
+
+
+@pytest.fixture
+def every_map(shown):
+    """The viewer with all eight maps, the second one first."""
+    shown.page.get_by_text("Every map").click()
+    shown.reported(lambda state: state["map_name"] == "c_inter")
+    expect(shown.map_button).to_have_text(MAP_TITLES["c_inter"])
+    return shown
+
+
+def map_in_view(shown):
+    """The map whose square is on the canvas."""
+    left, right = shown.hot_span(75)
+    return NAMES[int((left + right) / 2 / 300 * 8)]
+
+
+def test_click_in_the_list_changes_the_map_on_the_canvas(every_map):
+    assert map_in_view(every_map) == "c_inter"
+    every_map.map_button.click()
+    options = every_map.page.locator(".map-list").get_by_role("option")
+    expect(options).to_have_count(8)
+    expect(options.nth(6)).to_contain_text("What r_dual is")
+    every_map.page.get_by_role("option", name="R_dual", exact=True).click()
+    expect(options.first).to_be_hidden()
+    assert map_in_view(every_map) == "r_dual"
+    assert every_map.reported(lambda state: state["map_name"] == "r_dual")
+    expect(every_map.map_button).to_have_text("R_dual")
+    assert "What r_dual is" in every_map.map_button.get_attribute("title")
+
+
+def test_every_map_can_be_reached_by_key(every_map):
+    every_map.focus()
+    seen = []
+    for _ in NAMES:
+        every_map.page.keyboard.press("m")
+        seen.append(map_in_view(every_map))
+    assert seen == [*NAMES[2:], *NAMES[:2]]
+    every_map.page.keyboard.press("Shift+M")
+    assert map_in_view(every_map) == NAMES[0]
+    every_map.page.keyboard.press("Shift+M")
+    assert map_in_view(every_map) == NAMES[-1]
+    for i, name in enumerate(NAMES, 1):
+        every_map.page.keyboard.press(str(i))
+        assert map_in_view(every_map) == name
+    every_map.page.keyboard.press("9")
+    assert map_in_view(every_map) == NAMES[-1]
+
+
+def test_list_is_walked_by_keys_without_moving_the_image(every_map):
+    view, button = every_map.view(), every_map.map_button
+    button.focus()
+    press = every_map.page.keyboard.press
+    press("ArrowDown")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    assert map_in_view(every_map) == "c_inter"  # opening chooses nothing
+    press("ArrowDown")
+    assert map_in_view(every_map) == "intra"
+    expect(button).to_have_attribute("aria-activedescendant", "ddad-map-intra")
+    press("End")
+    assert map_in_view(every_map) == "r_intra"
+    press("ArrowUp")
+    press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    assert map_in_view(every_map) == "r_dual" and every_map.view() == view
+    press(" ")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    press("Escape")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    press("ArrowDown")
+    every_map.page.mouse.click(*every_map.on_page(200, 150))
+    expect(button).to_have_attribute("aria-expanded", "false")
+    assert every_map.reported(lambda state: state["map_name"] == "r_dual")
+
+
+def test_list_lies_inside_the_viewer(every_map):
+    every_map.map_button.click()
+    viewer, found = (
+        every_map.root.bounding_box(),
+        every_map.page.get_by_role("listbox").bounding_box(),
+    )
+    assert found["x"] >= viewer["x"] and found["y"] > viewer["y"]
+    assert found["x"] + found["width"] <= viewer["x"] + viewer["width"]
+    assert found["y"] + found["height"] <= viewer["y"] + viewer["height"]
+
+
+def test_hidden_ai_leaves_no_map_to_choose(every_map):
+    every_map.focus()
+    every_map.page.keyboard.press("h")
+    expect(every_map.map_button).to_be_disabled()
+    every_map.page.keyboard.press("m")
+    every_map.page.keyboard.press("h")
+    assert map_in_view(every_map) == "c_inter"
 
 
 def test_box_is_drawn_moved_and_deleted_in_image_pixels(shown):

@@ -42,6 +42,7 @@ def caselist(
                 "facts": row.facts,
                 "model": row.model,
                 "percentile": row.percentile,
+                "score_title": row.score_title,
                 "score": row.score,
                 "flagged": row.flagged,
                 "warnings": list(row.warnings),

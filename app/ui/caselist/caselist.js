@@ -7,6 +7,22 @@ function element(name, className, text) {
   return made;
 }
 
+function scoreOf(row) {
+  const score = element("span", "score");
+  if (row.score === null) {
+    score.append(element("span", "unscored", "Not scored"));
+    return score;
+  }
+  const track = element("span", "track");
+  const fill = element("span", row.flagged ? "fill flagged" : "fill");
+  fill.style.width = `${row.percentile}%`;
+  track.append(fill);
+  const percentile = row.percentile.toFixed(0);
+  score.append(element("span", "number", percentile), track);
+  score.title = `${row.score_title} ${row.score.toPrecision(3)}: above ${percentile} % of calibration normals (${row.model})`;
+  return score;
+}
+
 function rowOf(row, open) {
   const button = element("button", "row");
   button.type = "button";
@@ -17,13 +33,7 @@ function rowOf(row, open) {
   if (row.thumb) image.src = `data:image/jpeg;base64,${row.thumb}`;
   const name = element("span", "name");
   name.append(element("b", "", row.label), element("small", "", row.facts));
-  const score = element("span", "score");
-  const track = element("span", "track");
-  const fill = element("span", row.flagged ? "fill flagged" : "fill");
-  fill.style.width = `${row.percentile}%`;
-  track.append(fill);
-  score.append(element("span", "number", row.percentile.toFixed(0)), track);
-  score.title = `A_inter ${row.score.toPrecision(3)}: above ${row.percentile.toFixed(0)} % of calibration normals (${row.model})`;
+  const score = scoreOf(row);
   const flag = element("span", row.flagged ? "flag on" : "flag", row.flagged ? "Flagged" : "–");
   const warning = element("span", "warn", row.warnings.length ? "Warning" : "");
   warning.title = row.warnings.join("\n");

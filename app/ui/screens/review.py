@@ -11,6 +11,7 @@ from app.services.reading import FINDINGS, CaseView, ReadDraft
 from app.store.records import Box
 from app.ui import chrome
 from app.ui.context import Context
+from app.ui.evidence import operating_point_text, score_html
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
 from app.ui.viewer import (
     ViewerData,
@@ -24,7 +25,6 @@ from ddad_core.overlay import color_table
 
 VERDICT_KEYS = {"normal": "N", "abnormal": "A", "uncertain": "U", "unreadable": "X"}
 CONFIDENCES = (1, 2, 3, 4, 5)
-STRIP_MARGIN = 1.05
 
 
 def show(context: Context) -> None:
@@ -44,6 +44,7 @@ def show(context: Context) -> None:
     left, right = st.columns([7, 3], gap="medium")
     with left:
         shown = viewer(case.data)
+        state.saw_map(shown.map_name)
     with right:
         _head(context, state, case.view)
         _evidence(context, state, case.view)
@@ -56,14 +57,17 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     kept = state.case if state.case and state.case.view.image.id == image_id else None
     if kept is None or (model and kept.view.model.name != model):
         view = context.services.reading.open_case(context.reader, image_id, model)
-        data = _viewer_data(view)
+        data = _viewer_data(view, state.map_name)
         state.case = OpenCase(view, data, kept.opened_at) if kept else OpenCase(view, data)
         return state.case
     return kept
 
 
-def _viewer_data(view: CaseView) -> ViewerData:
-    image = view.image
+def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
+    """What the viewer shows, with the map chosen in an earlier case if the model has it."""
+    image, judgement = view.image, view.judgement
+    maps = judgement.maps if judgement else ()
+    default = judgement.default_map if judgement else ""
     boxes = view.read.boxes if view.read else ()
     return ViewerData(
         image_id=image.id,
@@ -79,8 +83,8 @@ def _viewer_data(view: CaseView) -> ViewerData:
             if w != view.window
         ),
         spacing_mm=image.spacing_mm,
-        maps=view.maps,
-        initial_map="inter",
+        maps=maps,
+        initial_map=chosen_map if chosen_map in {layer.name for layer in maps} else default,
         ai_visible=True,
         boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in boxes),
         colors=color_table().tobytes(),
@@ -119,8 +123,17 @@ def _step(image_id: int | None) -> None:
     state = session()
     if state.image_id is not None:
         _latest(state, state.image_id)
+    if state.case is not None:
+        _shown(state.case)
     if image_id is not None:
         state.open(image_id)
+
+
+def _shown(case: OpenCase) -> ViewerState:
+    """What the viewer reported last, which the page has not taken yet in a callback."""
+    shown = reported_state(widget_value(viewer_key(case.view.image.id), None), case.data)
+    session().saw_map(shown.map_name)
+    return shown
 
 
 def _latest(state: Session, image_id: int) -> Draft:
@@ -134,17 +147,10 @@ def _latest(state: Session, image_id: int) -> Draft:
 
 def _evidence(context: Context, state: Session, view: CaseView) -> None:
     chrome.warnings(view.warnings)
-    flag = (
-        '<span class="ddad-flag">Flagged</span>'
-        if view.flagged
-        else '<span class="ddad-clear">Not flagged</span>'
-    )
-    n = len(view.normals)
-    st.html(
-        f'<div class="ddad-score"><b>{view.score.percentile:.0f}%</b><span>of {n} calibration '
-        f"normals score lower<br>{flag} · A_inter {view.score.score:.3g}, p = "
-        f"{view.score.p_value:.2g}</span></div>{_strip(view)}"
-    )
+    if view.judgement:
+        st.html(score_html(view.judgement))
+    else:
+        st.info(view.refusal)
     models = {model.name: model for model in context.services.models.summaries()}
     chosen = st.selectbox(
         "Model",
@@ -160,32 +166,9 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
         state.models[view.image.id] = chosen
         st.rerun()
     st.caption(
-        f"Made for {view.model.population}. {view.model.figures}. Operating point: A_inter ≥ "
-        f"{view.operating_point.threshold:.3g}"
-        + (
-            f", version {view.operating_point.version}."
-            if view.operating_point.version
-            else ", the model's own."
-        ),
+        f"Made for {view.model.population}. {view.model.figures}. "
+        + operating_point_text(view.judgement),
         help=view.model.statement or None,
-    )
-
-
-def _strip(view: CaseView) -> str:
-    """Where this score lies among the calibration normals."""
-    top = max(*view.normals, view.score.score, view.operating_point.threshold) * STRIP_MARGIN
-
-    def at(value: float) -> str:
-        return f"left:{100 * value / top:.2f}%"
-
-    ticks = "".join(f'<span class="normal" style="{at(v)}"></span>' for v in view.normals)
-    return (
-        f'<div class="ddad-strip" role="img" aria-label="A_inter {view.score.score:.3g} among '
-        f'calibration normals"><span class="axis"></span>{ticks}'
-        f'<span class="cut" style="{at(view.operating_point.threshold)}"></span>'
-        f'<span class="here" style="{at(view.score.score)}"></span></div>'
-        '<div class="ddad-legend"><span>| normals</span><span>┆ operating point</span>'
-        "<span>● this case</span></div>"
     )
 
 
@@ -282,7 +265,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     view = case.view
     image_id = view.image.id
     draft = _latest(state, image_id)
-    shown = reported_state(widget_value(viewer_key(image_id), None), case.data)
+    shown = _shown(case)
     seconds = time.monotonic() - case.opened_at
     try:
         saved = context.services.reading.save(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -13,6 +15,7 @@ from app.ui.session import session
 from ddad_core.evaluation.metrics import Estimate
 
 SLIDER_STEPS = 400
+SLIDER_MARGIN = 0.02
 CHART_CONFIG = {"displayModeBar": False}
 
 
@@ -45,7 +48,8 @@ def show(context: Context) -> None:
         else f"the model's own: {point.policy.lower()}"
     )
     st.caption(
-        f"Made for {models[name].population}. In force: A_inter ≥ {point.threshold:.4g}, {origin}."
+        f"Made for {models[name].population}. In force: {evidence.score_title} ≥ "
+        f"{point.threshold:.4g}, {origin}."
     )
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")
@@ -60,14 +64,19 @@ def show(context: Context) -> None:
 
 def _slider(evidence: TuningEvidence) -> float:
     low, high = evidence.span
-    low, high = min(low, evidence.in_force.threshold) * 0.98, high * 1.02
+    low = min(low, evidence.in_force.threshold)
+    margin = SLIDER_MARGIN * ((high - low) or 1.0)
+    # Below zero only where scores are: a threshold there would say nothing.
+    low, high = max(low - margin, min(low, 0.0)), high + margin
+    step = (high - low) / SLIDER_STEPS
     return st.slider(
-        "A case is flagged when A_inter is at least",
+        f"A case is flagged when {evidence.score_title} is at least",
         min_value=low,
         max_value=high,
         value=min(max(evidence.in_force.threshold, low), high),
-        step=(high - low) / SLIDER_STEPS,
-        format="%.4f",
+        step=step,
+        # As many decimals as tell one step from the next.
+        format=f"%.{max(0, math.ceil(-math.log10(step)))}f",
         # A new version in force starts the slider there.
         key=f"threshold-{evidence.model}-{evidence.in_force.version}",
     )
@@ -133,6 +142,7 @@ def _charts(evidence: TuningEvidence, effect: ThresholdEffect, threshold: float)
                 abnormal=evidence.scores[evidence.labels == 1],
                 unlabelled=evidence.unlabelled,
                 threshold=threshold,
+                score_title=evidence.score_title,
             ),
             config=CHART_CONFIG,
             key="histogram",
@@ -163,7 +173,7 @@ def _save(context: Context, evidence: TuningEvidence, threshold: float) -> None:
         saved = context.services.tuning.save(context.reader, evidence.model, threshold, reason)
         session().notice = (
             f"Version {saved.version} is in force for {saved.model_name}: "
-            f"A_inter ≥ {saved.threshold:.4g}."
+            f"{evidence.score_title} ≥ {saved.threshold:.4g}."
         )
         st.rerun()
 

@@ -16,6 +16,7 @@ READ_KEY = "upload-read"
 OUTCOME_TITLES = {
     "scored": "Scored",
     "warned": "Scored, with a warning",
+    "unscored": "Kept, not scored",
     "known": "Already here",
     "refused": "Refused",
 }

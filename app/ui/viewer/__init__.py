@@ -38,6 +38,7 @@ _SCRIPTS = (
     "boxes.js",
     "gestures.js",
     "keys.js",
+    "mapchoice.js",
     "toolbar.js",
     "viewer.js",
 )
@@ -109,12 +110,15 @@ class ViewerData:
 
     @functools.cached_property
     def maps_key(self) -> str:
-        """Digest that changes when a map, a scale or a default threshold does."""
+        """Digest that changes when a map, a scale or a default threshold does.
+
+        The initial map is none of these: a map once chosen stays when the page is laid out anew.
+        """
         facts = [
             (m.name, m.unit, m.size, m.threshold, m.maximum, hashlib.sha256(m.values).hexdigest())
             for m in self.maps
         ]
-        return _digest(b"", self.initial_map, *facts)
+        return _digest(b"", *facts)
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,7 @@ def pack(data: ViewerData, *, fill: bool = False) -> bytes:
             {
                 "name": layer.name,
                 "title": layer.title,
+                "hint": layer.hint,
                 "unit": layer.unit,
                 "size": layer.size,
                 "threshold": layer.threshold,

@@ -45,6 +45,7 @@ class Keys {
     else if (key === "-") viewer.zoom(1 / ZOOM_STEP, width / 2, height / 2);
     else if (key === "[" || key === "]") return viewer.nudgeThreshold(key === "[" ? -1 : 1);
     else if (/^[1-9]$/.test(key)) return viewer.chooseMap(Number(key) - 1);
+    else if (key === "m" || key === "M") return viewer.stepMap(key === "m" ? 1 : -1);
     else return this.#letter(key.toLowerCase());
     return true;
   }

@@ -1,7 +1,8 @@
 // The two cached pictures. Each repaints only when what it shows has changed; composing them is
 // two drawImage calls, whatever the size of the image.
 
-const MAP_ENLARGEMENT = 8;
+// Side of a map enlarged for drawing; larger maps are enlarged less, for eight may be looked at.
+const FINE_SIDE = 512;
 
 function makeCanvas(width, height) {
   const canvas = document.createElement("canvas");
@@ -82,11 +83,12 @@ class HeatLayer {
 
 /** Bilinear, half-pixel centres, edges clamped: the threshold cuts between map pixels, too. */
 function enlargeMap({ coarse, size, maximum }, colors) {
-  const side = MAP_ENLARGEMENT * size;
+  const enlargement = Math.max(Math.round(FINE_SIDE / size), 1);
+  const side = enlargement * size;
   const values = new Float32Array(side * side);
   const shades = new Uint32Array(side * side);
   const taps = Array.from({ length: side }, (_, i) => {
-    const at = Math.min(Math.max((i + 0.5) / MAP_ENLARGEMENT - 0.5, 0), size - 1);
+    const at = Math.min(Math.max((i + 0.5) / enlargement - 0.5, 0), size - 1);
     const low = Math.floor(at);
     return { low, high: Math.min(low + 1, size - 1), part: at - low };
   });

@@ -36,18 +36,13 @@ async function readPixels(header, readPart) {
 
 /** Maps by name, each with its values enlarged for drawing. */
 async function readMaps(header, readPart) {
-  const maps = new Map();
-  for (const layer of header.maps) {
+  const read = async (layer) => {
     const bytes = 4 * layer.size * layer.size;
     const coarse = new Float32Array(await inflate(readPart(layer.values), bytes, `map ${layer.title}`));
-    maps.set(layer.name, {
-      ...layer,
-      coarse,
-      maximum: layer.maximum > 0 ? layer.maximum : 1,
-      fine: null,
-    });
-  }
-  return maps;
+    const maximum = layer.maximum > 0 ? layer.maximum : 1;
+    return [layer.name, { ...layer, coarse, maximum, fine: null }];
+  };
+  return new Map(await Promise.all(header.maps.map(read)));
 }
 
 /** 256 RGB triples -> 256 opaque colours in the byte order of ImageData. */

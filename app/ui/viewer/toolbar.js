@@ -9,7 +9,7 @@ class Toolbar {
     this.signal = signal;
     this.root = viewer.root;
     this.presets = this.#find(".presets");
-    this.mapGroup = this.#find(".maps");
+    this.maps = new MapChoice(viewer, this.#find(".maps"), signal);
     this.threshold = this.#find(".threshold");
     this.opacity = this.#find(".opacity");
     this.#wireButtons();
@@ -23,7 +23,7 @@ class Toolbar {
     custom.hidden = true;
     this.presets.replaceChildren(new Option("Default", "default"), ...options, custom);
     this.#find(".presets-group").hidden = presets.length === 0;
-    this.mapGroup.replaceChildren(...[...maps.values()].map((map, i) => this.#mapChoice(map, i)));
+    this.maps.rebuild(maps);
     this.root.toggleAttribute("data-no-maps", maps.size === 0);
   }
 
@@ -33,10 +33,7 @@ class Toolbar {
     this.#press("invert", state.inverted);
     this.#press("ai", !state.aiVisible);
     this.presets.value = state.preset;
-    for (const input of this.mapGroup.querySelectorAll("input")) {
-      input.checked = input.value === state.map;
-      input.disabled = !state.aiVisible;
-    }
+    this.maps.sync(map, state.aiVisible);
     this.threshold.disabled = !state.aiVisible;
     this.opacity.disabled = !state.aiVisible;
     this.root.toggleAttribute("data-ai-hidden", !state.aiVisible);
@@ -70,18 +67,6 @@ class Toolbar {
     for (const slider of [this.threshold, this.opacity]) {
       this.#listen(slider, "change", () => viewer.report());
     }
-    this.#listen(this.mapGroup, "change", (event) => viewer.setMap(event.target.value));
-  }
-
-  #mapChoice(map, index) {
-    const input = document.createElement("input");
-    Object.assign(input, { type: "radio", name: "ddad-map", value: map.name });
-    const label = document.createElement("label");
-    label.title = `Show map ${map.title} (${index + 1})`;
-    const title = document.createElement("span");
-    title.textContent = map.title;
-    label.append(input, title);
-    return label;
   }
 
   #show(slider, value, text) {

@@ -194,6 +194,14 @@ class Viewer {
     return true;
   }
 
+  /** The next map of the list, or the one before; after the last comes the first. */
+  stepMap(step) {
+    const names = [...this.maps.keys()];
+    if (names.length === 0) return false;
+    const at = names.indexOf(this.state.map) + step;
+    return this.chooseMap((at + names.length) % names.length);
+  }
+
   setMap(name) {
     this.state.map = name;
     this.#changed();

@@ -165,7 +165,7 @@ def test_scores_of_every_model_are_exported(loaded: Services, ids: Ids, ana: Rea
     rows = parsed(loaded.exporting.export(), "scores")
     assert sorted(r["model"] for r in rows) == ["kermany-ae-u"] + [MODEL] * 3
     row = next(r for r in rows if r["model"] == "kermany-ae-u")
-    assert float(row["score"]) == float(row["a_inter"]) == case.score.score
+    assert float(row["score"]) == float(row["a_inter"]) == case.judgement.score.score
     assert "55 years old" in row["warnings"]
 
 

@@ -229,12 +229,12 @@ def test_age_chooses_the_model_and_the_score_is_the_scorers(
     direct = Scorer(load_model(REPOSITORY / "weights" / AGES[age]), "cpu").score(
         read_radiograph(png_bytes)
     )
-    assert case.score.score == pytest.approx(direct.score, rel=1e-6)
+    assert case.judgement.score.score == pytest.approx(direct.score, rel=1e-6)
     for name, value in direct.scores.items():
-        assert getattr(case.score, name) == pytest.approx(value, rel=1e-6)
-    assert case.score.percentile == pytest.approx(direct.percentile)
-    assert case.score.p_value == pytest.approx(direct.p_value)
-    for layer in case.maps:
+        assert getattr(case.judgement.score, name) == pytest.approx(value, rel=1e-6)
+    assert case.judgement.score.percentile == pytest.approx(direct.percentile)
+    assert case.judgement.score.p_value == pytest.approx(direct.p_value)
+    for layer in case.judgement.maps:
         sent = np.frombuffer(zlib.decompress(layer.values), "<f4").reshape(layer.size, layer.size)
         np.testing.assert_allclose(sent, direct.maps[layer.name], rtol=1e-5, atol=1e-7)
 
@@ -250,7 +250,7 @@ def test_stored_pixels_score_as_the_file_did(
     direct = Scorer(load_model(REPOSITORY / "weights" / "kermany-ae-u"), "cpu").score(
         read_radiograph(data)
     )
-    assert case.score.score == pytest.approx(direct.score, rel=1e-6)
+    assert case.judgement.score.score == pytest.approx(direct.score, rel=1e-6)
 
 
 def test_header_age_wins_over_what_is_known_besides(

@@ -18,6 +18,7 @@ from app.settings import REPOSITORY
 from app.store.records import Box
 from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
+from ddad_core.vocabulary import MAP_TITLES
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -41,8 +42,10 @@ def test_case_carries_the_pixels_of_the_file_and_its_maps(
     sent = np.frombuffer(zlib.decompress(case.pixels), "<u2").reshape(image.height, image.width)
     original = read_radiograph((REPOSITORY / "data/demo/00000150_002.png").read_bytes())
     np.testing.assert_array_equal(sent * image.slope + image.intercept, original.pixels)
-    assert [layer.name for layer in case.maps] == ["inter", "intra", "rec"]
-    for layer in case.maps:
+    card = loaded.models.card(case.model.name)
+    names = [layer.name for layer in case.judgement.maps]
+    assert names == [name for name in MAP_TITLES if name in card.maps] and "inter" in names
+    for layer in case.judgement.maps:
         values = np.frombuffer(zlib.decompress(layer.values), "<f4")
         assert values.size == layer.size**2 == 64 * 64
         assert np.isfinite(values).all() and values.min() >= 0 and layer.maximum > layer.threshold
@@ -57,15 +60,16 @@ def test_case_says_which_model_judged_and_why(loaded: Services, ids: Ids, ana: R
         "nih-ae-u",
         True,
     )
-    assert len(case.normals) == 50 and list(case.normals) == sorted(case.normals)
-    below = sum(normal < case.score.score for normal in case.normals)
-    assert case.score.percentile == pytest.approx(100 * below / 50)
-    assert case.score.p_value == pytest.approx((1 + 50 - below) / 51)
-    assert case.flagged is (case.score.score >= case.operating_point.threshold)
+    found = case.judgement
+    assert len(found.normals) == 50 and list(found.normals) == sorted(found.normals)
+    below = sum(normal < found.score.score for normal in found.normals)
+    assert found.score.percentile == pytest.approx(100 * below / 50)
+    assert found.score.p_value == pytest.approx((1 + 50 - below) / 51)
+    assert found.flagged is (found.score.score >= found.operating_point.threshold)
     other = loaded.reading.open_case(ana, ids["00000150"], "kermany-ae-u")
     assert (other.model.name, other.suggested_model) == ("kermany-ae-u", "nih-ae-u")
-    assert len(other.normals) == 100 and "55 years old" in " ".join(other.warnings)
-    assert other.operating_point.threshold != case.operating_point.threshold
+    assert len(other.judgement.normals) == 100 and "55 years old" in " ".join(other.warnings)
+    assert other.judgement.operating_point.threshold != found.operating_point.threshold
 
 
 def test_saved_read_is_there_when_the_case_is_opened_again(
@@ -109,9 +113,9 @@ def test_read_keeps_the_evidence_it_was_made_on(
     case = loaded.reading.open_case(ana, image_id)
     first = loaded.reading.save(ana, image_id, "nih-ae-u", draft())
     assert first.operating_point_id is None
-    assert first.threshold == case.operating_point.threshold
-    assert first.score == case.score.score
-    assert (first.model_name, first.model_hash) == ("nih-ae-u", case.score.model_hash)
+    assert first.threshold == case.judgement.operating_point.threshold
+    assert first.score == case.judgement.score.score
+    assert (first.model_name, first.model_hash) == ("nih-ae-u", case.judgement.score.model_hash)
     point = loaded.tuning.save(ana, "nih-ae-u", 0.321, "a trial")
     second = loaded.reading.save(ana, image_id, "nih-ae-u", draft())
     assert (second.operating_point_id, second.threshold) == (point.id, 0.321)
@@ -251,9 +255,9 @@ def test_reads_survive_a_restart(
     )
     before = loaded.reading.open_case(ana, ids["00000150"])
     again = build(loaded_home).reading.open_case(ana, ids["00000150"])
-    assert again.read == saved and again.score == before.score
+    assert again.read == saved and again.judgement.score == before.judgement.score
     assert again.pixels == before.pixels
-    assert [m.values for m in again.maps] == [m.values for m in before.maps]
+    assert [m.values for m in again.judgement.maps] == [m.values for m in before.judgement.maps]
 
 
 def test_missing_pixels_are_told_with_a_next_step(
@@ -273,8 +277,8 @@ def test_missing_maps_are_made_anew_and_the_score_stays(
     for path in (loaded_home / "maps").rglob("*.npz"):
         path.unlink()
     after = loaded.reading.open_case(ana, ids["00000150"])
-    assert after.score == before.score
-    for old, new in zip(before.maps, after.maps, strict=True):
+    assert after.judgement.score == before.judgement.score
+    for old, new in zip(before.judgement.maps, after.judgement.maps, strict=True):
         np.testing.assert_allclose(
             np.frombuffer(zlib.decompress(new.values), "<f4"),
             np.frombuffer(zlib.decompress(old.values), "<f4"),

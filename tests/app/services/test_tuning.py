@@ -113,7 +113,8 @@ def test_span_covers_every_score(evidence: TuningEvidence) -> None:
 def test_reference_labels_are_those_of_the_gallery(loaded: Services, ids: Ids, ana: Reader) -> None:
     found = loaded.tuning.evidence(MODEL, "reference")
     score = {
-        name: loaded.reading.open_case(ana, image_id).score.score for name, image_id in ids.items()
+        name: loaded.reading.open_case(ana, image_id).judgement.score.score
+        for name, image_id in ids.items()
     }
     pairs = sorted(zip(found.scores.tolist(), found.labels.tolist(), strict=True))
     truth = {"00000150": 1, "00001426": 0, "00003391": 1}

@@ -71,8 +71,10 @@ def test_row_says_what_the_store_holds(mixed: Services, ids: Ids, ana: Reader) -
     row = next(r for r in mixed.worklist.list(ana).rows if r.image_id == ids["00000150"])
     case = mixed.reading.open_case(ana, row.image_id)
     assert (row.label, row.origin, row.facts) == ("NIH 00000150_002", "gallery", case.facts)
-    assert (row.score, row.percentile) == (case.score.score, case.score.percentile)
-    assert (row.model, row.flagged) == ("nih-ae-u", case.flagged)
+    found = case.judgement
+    assert (row.score, row.percentile) == (found.score.score, found.score.percentile)
+    assert (row.score_title, row.flagged) == (found.score_title, found.flagged)
+    assert row.model == "nih-ae-u"
     assert row.added_at == case.image.added_at and row.added_at.tzinfo is not None
 
 

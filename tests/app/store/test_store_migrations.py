@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -12,12 +13,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.migrate import HEAD_REVISION, current_revision, migrate
 from app.store.records import Box
 from app.store.schema import Base
+from app.store.unit_of_work import UnitOfWork
 
 ROOT = Path(__file__).parents[3]
 APPEND_ONLY = ("boxes", "operating_points", "reads")
@@ -145,3 +148,89 @@ def test_start_on_an_up_to_date_database_does_not_import_alembic(url):
         [sys.executable, "-c", script, url], check=True, cwd=ROOT, capture_output=True, text=True
     )
     assert done.stdout.split() == ["False", "False", "False"]
+
+
+# What 0001 kept of a score; the columns after it came with 0002.
+OLD_SCORE = (
+    "INSERT INTO scores (image_id, model_name, model_hash, a_rec, a_rec_single, a_intra, a_inter,"
+    " score_name, score, p_value, percentile, warnings, seconds, scored_at) VALUES (1, 'demo', :h,"
+    " 0.1, 0.2, 0.3, 0.4, 'a_inter', 0.4, 0.5, 50, '[\"Lateral view.\"]', 0.1, '2030-01-01')"
+)
+OLD_IMAGE = (
+    "INSERT INTO images (sha256, origin, label, format, bits, width, height, slope, intercept,"
+    " windows, warnings, reference_boxes, thumbnail, added_at, added_by) VALUES (:h, 'upload',"
+    " 'CXR', 'png', 8, 10, 10, 1, 0, '[]', '[]', '[]', x'ff', '2030-01-01', 'ana')"
+)
+OLD_READ = (
+    "INSERT INTO reads (image_id, reader, revision, verdict, findings, comment, ai_visible,"
+    " saved_at) VALUES (1, 'ana', 1, 'normal', '[]', '', 1, '2030-01-01')"
+)
+NEW_COLUMNS = ("r_dual", "r_intra", "c_rec", "c_intra", "c_inter")
+
+
+def move(engine, run, revision):
+    config = Config(ROOT / "alembic.ini")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        run(config, revision)
+
+
+def schema_of(engine):
+    """Every table, index and trigger as SQLite keeps it, but for blanks."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        return {name: re.sub(r"[\s,]+", " ", sql).replace(" )", ")") for name, sql in rows}
+
+
+@pytest.fixture
+def older(empty_url):
+    """A database of the first version with an image, a score and a read in it."""
+    engine = create_store_engine(empty_url)
+    move(engine, command.upgrade, "0001")
+    with engine.begin() as connection:
+        for statement in (OLD_IMAGE, OLD_SCORE, OLD_READ):
+            connection.execute(text(statement), {"h": "a" * 64} if ":h" in statement else {})
+    yield engine
+    engine.dispose()
+
+
+def test_scores_of_an_older_database_stay_and_have_no_new_ones(older, empty_url):
+    assert migrate(empty_url) is True
+    store = UnitOfWork(older)
+    with store.reading() as repos:
+        (score,) = repos.scores.list_all()
+        assert len(repos.reads.history(1)) == 1
+    assert (score.a_rec, score.a_inter, score.score, score.warnings) == (
+        0.1, 0.4, 0.4, ("Lateral view.",),
+    )  # fmt: skip
+    assert [score.value(name) for name in NEW_COLUMNS] == [None] * 5
+
+
+def test_migrated_database_equals_a_fresh_one(older, empty_url, engine):
+    migrate(empty_url)
+    assert schema_of(older) == schema_of(engine)
+
+
+def test_guards_hold_on_a_migrated_database(older, empty_url, new_score):
+    migrate(empty_url)
+    with pytest.raises(IntegrityError, match="append-only"), older.begin() as connection:
+        connection.execute(text("DELETE FROM reads"))
+    store = UnitOfWork(older)
+    for wrong in ({"p_value": 2.0}, {"image_id": 99}):
+        with pytest.raises(StoreError), store.writing() as repos:
+            repos.scores.add_or_get(new_score(**{"image_id": 1, **wrong}))
+    with older.begin() as connection:
+        connection.execute(text("DELETE FROM scores"))
+    with store.writing() as repos:
+        assert repos.scores.add_or_get(new_score(1)).id == 2  # never given again
+
+
+def test_downgrade_gives_back_the_first_schema_with_its_rows(older, empty_url):
+    before = schema_of(older)
+    migrate(empty_url)
+    assert schema_of(older) != before
+    move(older, command.downgrade, "0001")
+    assert schema_of(older) == before
+    with older.connect() as connection:
+        assert connection.scalar(text("SELECT a_inter FROM scores")) == 0.4
+        assert connection.scalar(text("SELECT count(*) FROM reads")) == 1

@@ -136,6 +136,26 @@ def test_first_score_stays(store, image, new_score):
         assert repos.scores.for_image(image.id, "demo", "f" * 64) is None
 
 
+def test_score_that_is_put_replaces_the_one_before(store, image, new_score):
+    with store.writing() as repos:
+        first = repos.scores.add_or_get(new_score(image.id, score=0.6))
+        other = repos.scores.add_or_get(new_score(image.id, model_hash="f" * 64))
+        second = repos.scores.put(
+            new_score(image.id, score_name="r_dual", score=0.9, r_dual=0.9, c_inter=-0.25)
+        )
+    assert (second.id, second.score, second.r_dual, second.c_inter) == (first.id, 0.9, 0.9, -0.25)
+    assert (first.r_dual, first.value("a_rec"), second.value("r_dual")) == (None, 0.4, 0.9)
+    with store.reading() as repos:
+        assert repos.scores.list_all() == [second, other]
+
+
+def test_score_that_is_put_first_is_stored(store, image, new_score):
+    with store.writing() as repos:
+        put = repos.scores.put(new_score(image.id, r_intra=0.5))
+    with store.reading() as repos:
+        assert repos.scores.list_all() == [put] and put.r_intra == 0.5
+
+
 def test_scores_of_two_model_versions_stand_side_by_side(store, image, new_score):
     with store.writing() as repos:
         old = repos.scores.add_or_get(new_score(image.id))

@@ -18,6 +18,7 @@ from app import gate
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.settings import REPOSITORY
+from tests.eight_maps import take_calibration
 
 MAIN = REPOSITORY / "app" / "main.py"
 DISCLAIMER = "Not a medical device"
@@ -540,3 +541,93 @@ def test_app_started_past_its_gate_on_an_open_address_refuses(
         config.set_option("server.address", address)
     assert len(page.errors) == 1 and "without its access gate" in page.errors[0]
     assert len(page.at.text_input) == 0
+
+
+# Models with every map, and without calibration
+
+
+@pytest.fixture
+def r_dual_page(
+    screens: None,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded_home: Path,
+    small_gallery: Path,
+    eight_maps: Path,
+) -> Page:
+    """Ana at the worklist, where R_dual is the score of the model for adults."""
+    environment(monkeypatch, loaded_home, small_gallery)
+    monkeypatch.setenv("DDAD_WEIGHTS", str(eight_maps))
+    return Page().enter()
+
+
+@pytest.fixture
+def uncalibrated_page(
+    screens: None,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded_home: Path,
+    small_gallery: Path,
+    weights: Path,
+) -> Page:
+    """Ana at the worklist, whose model for adults has no calibration."""
+    environment(monkeypatch, loaded_home, small_gallery)
+    monkeypatch.setenv("DDAD_WEIGHTS", str(take_calibration(weights)))
+    return Page().enter()
+
+
+def test_every_screen_names_the_score_of_the_model(r_dual_page: Page) -> None:
+    page = r_dual_page.press("Start reading")
+    assert "R_dual = 0." in page.html and "Operating point: R_dual ≥ 0.46" in page.text
+    assert "A_inter" not in page.text
+    page.go("thresholds")
+    slider = page.at.slider[0]
+    assert slider.label == "A case is flagged when R_dual is at least"
+    assert 0 <= slider.min < slider.value == 0.46 < slider.max < 1.02
+    assert "In force: R_dual ≥ 0.46" in page.text and "A_inter" not in page.text
+    slider.set_value(slider.min)
+    page.run()
+    page.at.text_input[0].set_value("trial")
+    assert "Version 1 is in force for nih-ae-u: R_dual ≥" in page.press("Put in force").text
+    assert "3 at or above" in page.go("worklist").html
+
+
+def test_read_without_touching_the_viewer_keeps_the_default_map(
+    r_dual_page: Page, loaded_home: Path
+) -> None:
+    r_dual_page.press("Start reading").press("Normal").press("Save")
+    kept = stored(loaded_home, "SELECT map_name, pixel_threshold, round(score, 1) < 1 FROM reads")
+    assert kept == [("c_inter", 0.6, 1)]
+
+
+def test_uncalibrated_model_is_a_sentence_on_every_screen(
+    uncalibrated_page: Page, loaded_home: Path
+) -> None:
+    page = uncalibrated_page
+    assert "3 shown of 3 · 3 unread · 0 at or above" in page.html and page.errors == []
+    page.press("Start reading")
+    (info,) = page.at.info
+    assert "is not calibrated, so it calls nothing abnormal. Choose another model" in info.value
+    assert "lagged" not in page.html and "calibration normals" not in page.text
+    page.press("Abnormal").press("Save")
+    assert stored(loaded_home, "SELECT verdict, model_name, map_name, ai_visible FROM reads") == [
+        ("abnormal", None, None, 0)
+    ]
+    page.widget("selectbox", "model-").set_value("kermany-ae-u")
+    page.run()
+    assert len(page.at.info) == 0 and "of 100 calibration normals" in page.html
+    page.go("thresholds")
+    assert len(page.errors) == 1 and "is not calibrated" in page.errors[0]
+    page.at.selectbox(key="thresholds-model").set_value("kermany-ae-u")
+    assert page.run().errors == [] and len(page.at.slider) == 1
+    assert page.go("export").errors == []
+
+
+def test_upload_for_an_uncalibrated_model_says_that_it_was_not_scored(
+    uncalibrated_page: Page, small_png: Callable[[int], bytes]
+) -> None:
+    page = uncalibrated_page.go("upload")
+    page.at.file_uploader[0].set_value([("good.png", small_png(1), "image/png")])
+    page.run()
+    (row,) = page.at.dataframe[0].value.to_dict("records")
+    assert row["Outcome"] == "Kept, not scored" and "is not calibrated" in row["Reason"]
+    page.press("Read 1 case")
+    assert "is not calibrated" in page.at.info[0].value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -217,7 +218,9 @@ def test_keys_change_with_what_they_stand_for() -> None:
     assert DATA.pixels_key != viewer_data(pixels=b"q").pixels_key
     assert DATA.pixels_key != viewer_data(slope=2.0).pixels_key
     assert DATA.maps_key == viewer_data(pixels=b"q").maps_key
-    assert DATA.maps_key != viewer_data(initial_map="intra").maps_key
+    assert DATA.maps_key == viewer_data(initial_map="intra").maps_key
+    cut = (replace(MAPS[0], threshold=0.6), MAPS[1])
+    assert DATA.maps_key != viewer_data(maps=cut).maps_key
 
 
 @pytest.mark.parametrize(
