@@ -5,7 +5,9 @@ Labels are 0 (normal) and 1 (abnormal); a higher score means more abnormal; ties
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import beta
@@ -14,6 +16,8 @@ from ddad_core.errors import MetricError
 
 BOOTSTRAP_SAMPLES = 2000
 BOOTSTRAP_SEED = 20220608
+CHUNK = 250
+"""Resamples counted at once: with a few thousand cases their arrays stay in the tens of MB."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,17 @@ class RocCurve:
     specificity: np.ndarray
 
 
-def _split(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_by_class(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the normal cases and of the abnormal ones, float64, in the order given.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,).
+
+    Raises:
+        MetricError: A class is missing, a label is another number, a score is not finite, or the
+            shapes differ.
+    """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 1:
         problem = f"Labels {labels.shape} and scores {scores.shape} do not match."
@@ -61,10 +75,86 @@ def _split(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return normal, abnormal
 
 
-def _wins(normal: np.ndarray, abnormal: np.ndarray) -> np.ndarray:
-    """(n abnormal, n normal): 1 where the abnormal case scores higher, 0.5 on ties."""
-    difference = abnormal[:, None] - normal[None, :]
-    return (difference > 0) + 0.5 * (difference == 0)
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """Cases flagged at each distinct threshold, from the highest down; the last flags all.
+
+    The first axis, if there is one, is that of the bootstrap's resamples.
+
+    Attributes:
+        abnormal: (..., T), abnormal cases with score >= threshold.
+        normal: (..., T), likewise.
+    """
+
+    abnormal: np.ndarray
+    normal: np.ndarray
+
+    def auc(self) -> np.ndarray:
+        new_a, new_n = _steps(self.abnormal), _steps(self.normal)
+        # Each abnormal case beats the normals not yet flagged, and half of its ties.
+        beaten = self.normal[..., -1:] - self.normal + 0.5 * new_n
+        return (new_a * beaten).sum(-1) / (self.abnormal[..., -1] * self.normal[..., -1])
+
+    def average_precision(self) -> np.ndarray:
+        flagged = np.maximum(self.abnormal + self.normal, 1)  # a resample may lack the top cases
+        gained = _steps(self.abnormal) / self.abnormal[..., -1:]
+        return (gained * (self.abnormal / flagged)).sum(-1)
+
+    def sensitivity(self, specificity: float) -> np.ndarray:
+        # (1 - 0.9) * 10 is a little less than 1 in floating point.
+        allowed = np.floor((1 - specificity) * self.normal[..., -1:] + 1e-9)
+        return (self.abnormal * (self.normal <= allowed)).max(-1) / self.abnormal[..., -1]
+
+
+def _steps(counts: np.ndarray) -> np.ndarray:
+    return np.diff(counts, axis=-1, prepend=0)
+
+
+_Figure = Callable[[_Counts], np.ndarray]
+
+
+def _figure(labels: np.ndarray, scores: np.ndarray, figure: _Figure) -> float:
+    normal, abnormal = split_by_class(labels, scores)
+    weights = np.ones((1, len(normal)), np.int64), np.ones((1, len(abnormal)), np.int64)
+    return float(figure(_counts(normal, abnormal, *weights))[0])
+
+
+def _counts(
+    normal: np.ndarray, abnormal: np.ndarray, weights_n: np.ndarray, weights_a: np.ndarray
+) -> _Counts:
+    """Count with each case standing for as many as its weight, (R, n) and (R, m)."""
+    both = np.concatenate([normal, abnormal])
+    order = np.argsort(-both, kind="stable")
+    last_of_ties = np.append(np.diff(both[order]) != 0, True)
+
+    def flagged(weights: np.ndarray, start: int) -> np.ndarray:
+        spread = np.zeros((len(weights), len(both)), weights.dtype)
+        spread[:, start : start + weights.shape[1]] = weights
+        return spread[:, order].cumsum(axis=1)[:, last_of_ties]  # (R, T)
+
+    return _Counts(normal=flagged(weights_n, 0), abnormal=flagged(weights_a, len(normal)))
+
+
+@lru_cache(maxsize=2)
+def _resamples(normal: int, abnormal: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each case is drawn in each resample, (2000, n) and (2000, m); always the same."""
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    weights_a, weights_n = (
+        generator.multinomial(n, np.full(n, 1 / n), BOOTSTRAP_SAMPLES).astype(np.int32)
+        for n in (abnormal, normal)
+    )
+    return weights_n, weights_a
+
+
+def _bootstrap(labels: np.ndarray, scores: np.ndarray, figure: _Figure) -> tuple[float, np.ndarray]:
+    """A figure of the sample and of its 2000 resamples stratified by class."""
+    normal, abnormal = split_by_class(labels, scores)
+    weights_n, weights_a = _resamples(len(normal), len(abnormal))
+    parts = [
+        figure(_counts(normal, abnormal, weights_n[i : i + CHUNK], weights_a[i : i + CHUNK]))
+        for i in range(0, BOOTSTRAP_SAMPLES, CHUNK)
+    ]
+    return _figure(labels, scores, figure), np.concatenate(parts)
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -77,7 +167,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     Raises:
         MetricError: A class is missing or a score is not finite.
     """
-    return float(_wins(*_split(labels, scores)).mean())
+    return _figure(labels, scores, _Counts.auc)
 
 
 def auc_with_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
@@ -86,9 +176,57 @@ def auc_with_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     Raises:
         MetricError: As :func:`auc`.
     """
-    normal, abnormal = _split(labels, scores)
-    value, samples = _bootstrap(_wins(normal, abnormal))
-    return _percentile_interval(value, samples)
+    return _percentile_interval(*_bootstrap(labels, scores, _Counts.auc))
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the precision-recall curve as a sum of steps, not interpolated.
+
+    Precision is taken where all cases tied at a score are flagged. A useless score has the share
+    of abnormal cases, not a half, so figures of parts with other shares cannot be compared.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,), higher is more abnormal.
+
+    Raises:
+        MetricError: As :func:`auc`.
+    """
+    return _figure(labels, scores, _Counts.average_precision)
+
+
+def average_precision_with_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
+    """Average precision with a percentile interval of the bootstrap stratified by class.
+
+    Raises:
+        MetricError: As :func:`auc`.
+    """
+    return _percentile_interval(*_bootstrap(labels, scores, _Counts.average_precision))
+
+
+def sensitivity_at_specificity(
+    labels: np.ndarray, scores: np.ndarray, specificity: float
+) -> Estimate:
+    """The highest sensitivity of a threshold whose specificity is at least the one asked for.
+
+    Flagged means score >= threshold; tied cases are flagged together; there is no interpolation
+    between thresholds, so the point can be had with the cases given. The interval is that of the
+    stratified bootstrap with the threshold chosen anew in each resample.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,), higher is more abnormal.
+        specificity: For instance 0.9.
+
+    Raises:
+        MetricError: As :func:`auc`, or the specificity is outside 0 to 1.
+    """
+    if not 0 <= specificity <= 1:
+        problem = f"A specificity of {specificity} is not a share."
+        raise MetricError(problem, "Give one from 0 to 1.")
+    return _percentile_interval(
+        *_bootstrap(labels, scores, lambda counts: counts.sensitivity(specificity))
+    )
 
 
 def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Estimate:
@@ -97,19 +235,9 @@ def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     Raises:
         MetricError: As :func:`auc`.
     """
-    value_1, samples_1 = _bootstrap(_wins(*_split(labels, first)))
-    value_2, samples_2 = _bootstrap(_wins(*_split(labels, second)))
+    value_1, samples_1 = _bootstrap(labels, first, _Counts.auc)
+    value_2, samples_2 = _bootstrap(labels, second, _Counts.auc)
     return _percentile_interval(value_1 - value_2, samples_1 - samples_2)
-
-
-def _bootstrap(wins: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUC of the sample and of its stratified resamples; the same resamples on every call."""
-    generator = np.random.default_rng(BOOTSTRAP_SEED)
-    abnormal, normal = wins.shape
-    weight_a = generator.multinomial(abnormal, np.full(abnormal, 1 / abnormal), BOOTSTRAP_SAMPLES)
-    weight_n = generator.multinomial(normal, np.full(normal, 1 / normal), BOOTSTRAP_SAMPLES)
-    samples = ((weight_a @ wins) * weight_n).sum(axis=1) / (abnormal * normal)
-    return float(wins.mean()), samples
 
 
 def _percentile_interval(value: float, samples: np.ndarray) -> Estimate:
@@ -137,7 +265,10 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray) -> RocCurve:
     Raises:
         MetricError: As :func:`auc`.
     """
-    normal, abnormal = np.sort(_split(labels, scores)[0]), np.sort(_split(labels, scores)[1])
+    normal, abnormal = (
+        np.sort(split_by_class(labels, scores)[0]),
+        np.sort(split_by_class(labels, scores)[1]),
+    )
     thresholds = np.concatenate([[np.inf], np.unique(np.asarray(scores, dtype=float))[::-1]])
     flagged_a = len(abnormal) - np.searchsorted(abnormal, thresholds, side="left")
     flagged_n = len(normal) - np.searchsorted(normal, thresholds, side="left")

@@ -54,6 +54,9 @@ FUNCTIONS = (
     metrics.auc,
     metrics.auc_with_interval,
     metrics.roc_curve,
+    metrics.average_precision,
+    metrics.average_precision_with_interval,
+    lambda labels, scores: metrics.sensitivity_at_specificity(labels, scores, 0.9),
     lambda labels, scores: metrics.auc_difference(labels, scores, scores),
 )
 
@@ -120,6 +123,79 @@ def test_difference_is_paired_and_signed():
     assert (back.low, back.high) == pytest.approx((-forward.high, -forward.low))
     single = metrics.auc_with_interval(labels, scores)
     assert forward.high - forward.low < 0.5 * (single.high - single.low)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("ties", [True, False])
+def test_average_precision_equals_scikit_learn(seed, ties):
+    labels, scores = _case(seed, ties=ties)
+    expected = sklearn_metrics.average_precision_score(labels, scores)
+    assert metrics.average_precision(labels, scores) == pytest.approx(expected, abs=1e-12)
+
+
+def test_average_precision_of_a_constant_score_is_the_share_of_abnormal_cases():
+    assert metrics.average_precision(np.array([0, 0, 0, 1]), np.ones(4)) == 0.25
+
+
+def _best_sensitivity(labels, scores, specificity, weights):
+    """Every threshold tried, the one that flags nobody first; weights stand for repeated cases."""
+    best = 0.0
+    for threshold in np.unique(scores):
+        flagged = scores >= threshold
+        kept = weights[~flagged & (labels == 0)].sum() / weights[labels == 0].sum()
+        if kept >= specificity - 1e-12:
+            found = weights[flagged & (labels == 1)].sum() / weights[labels == 1].sum()
+            best = max(best, found)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("specificity", [0.0, 0.5, 0.9, 1.0])
+def test_sensitivity_is_that_of_the_best_threshold_allowed(seed, specificity):
+    labels, scores = _case(seed)
+    estimate = metrics.sensitivity_at_specificity(labels, scores, specificity)
+    expected = _best_sensitivity(labels, scores, specificity, np.ones(len(labels)))
+    assert estimate.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_sensitivity_needs_a_threshold_that_exists():
+    labels = np.repeat([0, 1], [10, 4])
+    scores = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7.5, 9, 9, 10.0])
+    # One of ten normals may be flagged: 9 is the lowest threshold, and its ties come with it.
+    assert metrics.sensitivity_at_specificity(labels, scores, 0.9).value == 0.75
+    # None may be flagged: the two abnormal cases tied with the highest normal are lost.
+    assert metrics.sensitivity_at_specificity(labels, scores, 0.91).value == 0.25
+    assert metrics.sensitivity_at_specificity(labels, -scores, 1.0).value == 0.0
+
+
+@pytest.mark.parametrize("specificity", [-0.1, 1.1, np.nan])
+def test_specificity_that_is_no_share_is_an_error(specificity):
+    with pytest.raises(MetricError, match="is not a share"):
+        metrics.sensitivity_at_specificity(*_case(0), specificity)
+
+
+def test_intervals_are_those_of_resamples_drawn_within_each_class(monkeypatch):
+    monkeypatch.setattr(metrics, "BOOTSTRAP_SAMPLES", 120)
+    monkeypatch.setattr(metrics, "CHUNK", 50)
+    metrics._resamples.cache_clear()
+    labels, scores = _case(3)
+    generator = np.random.default_rng(metrics.BOOTSTRAP_SEED)
+    weights = np.zeros((120, len(labels)))
+    for label in (1, 0):
+        n = np.sum(labels == label)
+        weights[:, labels == label] = generator.multinomial(n, np.full(n, 1 / n), 120)
+    pairs = (
+        (metrics.auc_with_interval, sklearn_metrics.roc_auc_score),
+        (metrics.average_precision_with_interval, sklearn_metrics.average_precision_score),
+    )
+    found = [ours(labels, scores) for ours, _ in pairs]
+    found.append(metrics.sensitivity_at_specificity(labels, scores, 0.8))
+    metrics._resamples.cache_clear()
+    samples = [[theirs(labels, scores, sample_weight=w) for w in weights] for _, theirs in pairs]
+    samples.append([_best_sensitivity(labels, scores, 0.8, w) for w in weights])
+    for estimate, values in zip(found, samples, strict=True):
+        expected = np.percentile(values, [2.5, 97.5])
+        np.testing.assert_allclose([estimate.low, estimate.high], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(10))
