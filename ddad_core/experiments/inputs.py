@@ -102,11 +102,13 @@ def _check_roles(config: ExperimentConfig, manifest: Manifest) -> None:
         if not manifest.role(role):
             problem = f"{config.manifest} has no {role} images."
             raise ManifestError(problem, f"An experiment needs {', '.join(NEEDED_ROLES)} rows.")
-    found = {row.label for row in manifest.role("test")}
-    if found != {0, 1}:
-        only = "normal" if found == {0} else "abnormal"
-        problem = f"The test part of {config.manifest} has {only} images only."
-        raise ManifestError(problem, "Figures need both classes.")
+    found = [row.label for row in manifest.role("test")]
+    normal, abnormal = found.count(0), found.count(1)
+    if min(normal, abnormal) < 2:
+        problem = (
+            f"The test part of {config.manifest} has {normal} normal and {abnormal} abnormal images."
+        )
+        raise ManifestError(problem, "Figures with intervals need two of each at least.")
     known, batch = len(manifest.role("normal")), config.training.batch_size
     if known < batch:
         problem = f"{config.manifest} has {known} known normal images, fewer than one batch."

@@ -111,7 +111,6 @@ def evaluate(
     """
     names = [name for name in SCORE_TITLES if name in test]
     return {
-        "specificity": specificity,
         "scores": {
             name: {
                 "auc": estimate_to(metrics.auc_with_interval(labels, test[name])),
