@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ddad_core.experiments import yaml_tree as tree
 from ddad_core.experiments.yaml_tree import key
@@ -58,7 +59,7 @@ class AnomalyRateSweep:
     )  # fmt: skip
     size: int | None = key(
         tree.or_none(tree.whole(1)),
-        "images in D_u at every rate; none: the largest number that all rates can give",
+        "images in D_u at every rate; blank: the largest number that all rates can give",
         default=None,
     )
     epochs: int | None = key(_epochs, "instead of training.epochs", default=None)
@@ -167,7 +168,7 @@ def load_config(
         ConfigError: The file breaks a rule; the message names file, line and key.
     """
     config = tree.read_file(path, ExperimentConfig)
-    given = {"images": images, "out": out, "device": device, "seeds": seeds}
+    given: dict[str, Any] = {"images": images, "out": out, "device": device, "seeds": seeds}
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if config.images is None:
         problem = f"{path} does not say where the images are."

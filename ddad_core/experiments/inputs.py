@@ -106,7 +106,8 @@ def _check_roles(config: ExperimentConfig, manifest: Manifest) -> None:
     normal, abnormal = found.count(0), found.count(1)
     if min(normal, abnormal) < 2:
         problem = (
-            f"The test part of {config.manifest} has {normal} normal and {abnormal} abnormal images."
+            f"The test part of {config.manifest} has {normal} normal and {abnormal} abnormal "
+            "images."
         )
         raise ManifestError(problem, "Figures with intervals need two of each at least.")
     known, batch = len(manifest.role("normal")), config.training.batch_size

@@ -50,6 +50,23 @@ class Outcome:
     device: torch.device
 
 
+def check_experiment(config: ExperimentConfig) -> list[tuple[str, str, bool]]:
+    """Read and check everything, and train nothing.
+
+    Returns:
+        Name, description and whether it is finished, of every cell.
+
+    Raises:
+        DdadError: As :func:`run_experiment`, before its first training.
+    """
+    inputs = load_inputs(config)
+    plan = make_plan(config, inputs, resolve_device(config.device))
+    return [
+        (name, cell.words, store.is_finished(config.out / "cells" / name))
+        for name, cell in plan.cells.items()
+    ]
+
+
 def run_experiment(config: ExperimentConfig) -> Outcome:
     """Train, score and measure every cell that is not finished yet.
 
@@ -134,7 +151,7 @@ def sample_places(labels: np.ndarray, count: int = SAMPLES) -> list[int]:
     places: list[int] = []
     for label, wanted in ((0, count // 2), (1, count - count // 2)):
         there = np.flatnonzero(labels == label)
-        steps = np.linspace(0, len(there) - 1, min(wanted, len(there))) if wanted else []
+        steps = np.linspace(0, len(there) - 1, min(wanted, len(there)))
         places += [int(there[round(step)]) for step in steps]
     return places
 
@@ -147,7 +164,7 @@ def _samples(
     for name, maps in test.maps.items():
         arrays[f"map_{name}"] = maps[places].astype(np.float32)
         # The scale of colours comes from normals held apart, as in a model's card.
-        arrays[f"top_{name}"] = np.float32(np.percentile(calibration.maps[name], 99.9))
+        arrays[f"top_{name}"] = np.array(np.percentile(calibration.maps[name], 99.9))
     return arrays
 
 
@@ -170,7 +187,7 @@ def _time_left(waiting: list[Cell], finished: list[Finished], known_normal: int)
     cost = remaining([one.cell for one in finished], known_normal)
     seconds = sum(one.result["seconds"] for one in finished)
     left = seconds / cost * remaining(waiting, known_normal) if cost else 0.0
-    return f"about {duration(left)} left for {len(waiting)} cells"
+    return f"about {duration(left)} left, cells: {len(waiting)}"
 
 
 def duration(seconds: float) -> str:
