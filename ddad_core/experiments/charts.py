@@ -38,7 +38,7 @@ def _finish(figure: go.Figure, height: int, *, legend: bool = True) -> go.Figure
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 58, "r": 16, "t": 34, "b": 46},
+        margin={"l": 58, "r": 16, "t": 64 if legend else 34, "b": 56},
         paper_bgcolor="white",
         plot_bgcolor="white",
         font={"family": "system-ui, 'Segoe UI', Roboto, Arial, sans-serif", "size": 12,
@@ -85,7 +85,7 @@ def forest(report: Report) -> go.Figure:
     figure.add_vline(x=0.5, line={"color": MUTED, "width": 1, "dash": "dot"})
     figure.update_xaxes(title="AUC")
     most = max((len(rows) for rows in _rows_by_network(report).values()), default=4)
-    _finish(figure, 110 + 30 * most, legend=False)
+    _finish(figure, 120 + 30 * most, legend=False)
     figure.update_layout(margin={"l": 120})
     return figure.update_yaxes(autorange="reversed")
 

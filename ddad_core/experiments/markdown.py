@@ -77,7 +77,8 @@ def population_facts(report: Report) -> list[tuple[str, str]]:
         ("Data", f"{data['title']} (`{data['manifest']}`)"),
         ("Population", data["population"]),
         ("Abnormal means", data["abnormal_means"]),
-        ("Source and licence", f"{data['source']} {data['licence']}"),
+        ("Source", data["source"]),
+        ("Licence", data["licence"]),
         (
             "Trained on",
             f"{counts['normal']} known normal (D_n) and {counts['unlabeled']} unlabelled images "
@@ -126,9 +127,16 @@ def grid_rows(report: Report) -> tuple[list[str], Rows]:
         cells += [interval(first["at_threshold"][name]) for name in ("sensitivity", "specificity")]
         if beside:
             said = report["published"]["auc"][beside][row["network"]].get(row["score"])
-            cells.append("–" if said is None else f"{said:.3f}")
+            cells.append(_said(said))
         rows.append(cells)
     return header, rows
+
+
+def _said(value: float | None) -> str:
+    """A published figure with the digits it was published with, three at least."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if round(value, 3) == value else f"{value:g}"
 
 
 def grid_table(report: Report) -> str:
@@ -204,8 +212,7 @@ def sweep_rows(report: Report, sweep: Mapping[str, Any]) -> tuple[list[str], Row
             cells.append(interval(row["seeds"][str(sweep["seeds"][0])]["auc"]))
             cells += [spread(row["spread"]["auc"])] if many else []
         if said:
-            value = said.get(f"{point['anomaly_rate']:g}")
-            cells.append("–" if value is None else f"{value:.3f}")
+            cells.append(_said(said.get(f"{point['anomaly_rate']:g}")))
         rows.append(cells)
     return header, rows
 
@@ -238,7 +245,7 @@ def published_rows(report: Report) -> tuple[list[str], Rows]:
     header += [f"{TITLES[data]} {NETWORK_TITLES[network]}" for data, network in columns]
     scores = published["rsna"]["ae"]
     rows = [
-        [SCORE_TITLES[s], *(f"{published[data][network][s]:.3f}" for data, network in columns)]
+        [SCORE_TITLES[s], *(_said(published[data][network][s]) for data, network in columns)]
         for s in scores
     ]
     return header, rows
@@ -273,12 +280,14 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
 
 def cell_rows(report: Report) -> tuple[list[str], Rows]:
     """Header and rows of the cells."""
-    header = ["Network", "Seed", "D_u", "Epochs", "Time", "Weights (SHA-256, first 12)"]
+    header = ["Network", "Seed", "D_u", "Abnormal", "Epochs", "Time"]
+    header.append("SHA-256 of the weights, first 12 digits")
     rows = [
         [
             NETWORK_TITLES[cell["network"]],
             str(cell["seed"]),
             str(cell["unlabeled"]),
+            "–" if cell["anomaly_rate"] is None else f"{cell['anomaly_rate']:.0%}",
             str(cell["epochs"]),
             f"{cell['seconds']:.0f} s",
             ", ".join(f"`{d[:12]}`" for d in cell["weights_sha256"].values()),

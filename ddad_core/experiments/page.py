@@ -223,5 +223,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, merged: int 
 
 def _words(text: str) -> str:
     """Escaped text, with `code` as code and an interval kept on one line of its own."""
-    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text)).replace(
+        " ± ", "\u00a0±\u00a0"
+    )
     return re.sub(r"^(\S+) (\([^()]* to [^()]*\))$", r"\1 <small>\2</small>", text)

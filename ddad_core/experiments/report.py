@@ -174,6 +174,7 @@ def _cell_entry(finished: Finished) -> dict[str, Any]:
         "seed": cell.training.seed,
         "epochs": cell.training.epochs,
         "unlabeled": cell.point.size,
+        "anomaly_rate": cell.point.rate if cell.point.size else None,
         "refined": cell.refinement is not None,
         "seconds": round(result["seconds"], 1),
         "weights_sha256": result["weights"],
