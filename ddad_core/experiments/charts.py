@@ -209,7 +209,7 @@ def sweep(found: Mapping[str, Any], said: Mapping[str, float] | None) -> go.Figu
     if said:
         figure.add_scatter(
             x=[float(x) for x in said], y=list(said.values()), mode="lines+markers",
-            name="A_inter, published", line={"color": INK, "dash": "dash", "width": 1.5},
+            name="A_inter, published (4000 images)", line={"color": INK, "dash": "dash", "width": 1.5},
         )  # fmt: skip
     figure.update_xaxes(title="Anomaly rate of D_u" if by_rate else "Images in D_u")
     figure.update_xaxes(tickformat=".0%" if by_rate else None)

@@ -204,7 +204,7 @@ def sweep_rows(report: Report, sweep: Mapping[str, Any]) -> tuple[list[str], Row
     header = ["Anomaly rate" if by_rate else "Images in D_u"]
     for row in sweep["points"][0]["scores"]:
         header += [row["title"], "mean ± SD"] if many else [row["title"]]
-    header += ["A_inter, published"] if said else []
+    header += ["A_inter, published (4000 images)"] if said else []
     rows: Rows = []
     for point in sweep["points"]:
         cells = [f"{point['anomaly_rate']:.0%}" if by_rate else str(point["size"])]

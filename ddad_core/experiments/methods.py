@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from ddad_core.evaluation.delong import delong_test
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.experiments.cells import Cell
 from ddad_core.experiments.inputs import Inputs
+from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement, refine
 from ddad_core.registry import MODULE_FILES, pack_module
-from ddad_core.scoring import BatchScores, score_grey
+from ddad_core.scoring import BATCH_SIZE, BatchScores, score_grey
 from ddad_core.training import loop
+from ddad_core.training.refine import RefinementConfig, train_refinement
+from ddad_core.types import DiscrepancyMaps
 from ddad_core.vocabulary import SCORE_TITLES
 
 COMPARISONS = (("a_inter", "a_rec"), ("r_dual", "a_rec"))
@@ -35,13 +38,13 @@ class Trained:
 
     Attributes:
         modules: A and B.
-        refiners: Refinement networks; None without.
+        refiners: Refinement networks by kind; none without refinement.
         seconds: Training time, over all interruptions.
         losses: Mean loss of each epoch by network.
     """
 
     modules: loop.TrainedModules
-    refiners: Any
+    refiners: dict[str, RefinementNetwork]
     seconds: float
     losses: dict[str, list[float]] = field(repr=False)
 
@@ -49,6 +52,8 @@ class Trained:
         """Weights as safetensors, in full precision, by file name."""
         modules = {"a": self.modules.a, "b": self.modules.b}
         files = {MODULE_FILES[name]: pack_module(m, half=False) for name, m in modules.items()}
+        if self.refiners:
+            files[REFINEMENT_FILE] = pack_refinement(self.refiners)
         return files
 
 
@@ -77,13 +82,50 @@ def train_cell(
         device=device,
         on_epoch=on_epoch,
     )
-    return Trained(modules, None, modules.seconds, dict(modules.losses))
+    if cell.refinement is None:
+        return Trained(modules, {}, modules.seconds, dict(modules.losses))
+    refined = train_refinement(
+        RefinementConfig(seed=cell.training.seed, **asdict(cell.refinement)),
+        modules.a,
+        modules.b,
+        inputs.normal,
+        run=run,
+        device=device,
+        on_epoch=on_epoch,
+    )
+    return Trained(
+        modules,
+        refined.networks,
+        modules.seconds + refined.seconds,
+        {**modules.losses, **refined.losses},
+    )
 
 
 def score_images(trained: Trained, grey: np.ndarray, *, device: torch.device) -> BatchScores:
     """Score images, uint8 (N, S, S), with all that a cell has trained."""
     modules = trained.modules
-    return score_grey(modules.a.to(device), modules.b.to(device), grey, device=device)
+    found = score_grey(modules.a.to(device), modules.b.to(device), grey, device=device)
+    return _refined(trained.refiners, found, device) if trained.refiners else found
+
+
+@torch.inference_mode()
+def _refined(
+    refiners: Mapping[str, RefinementNetwork], found: BatchScores, device: torch.device
+) -> BatchScores:
+    """Add the refined maps and their means to what modules A and B gave."""
+    networks = {kind: network.to(device) for kind, network in refiners.items()}
+    parts: dict[str, list[np.ndarray]] = {kind: [] for kind in networks}
+    for start in range(0, len(found.maps["inter"]), BATCH_SIZE):
+        inter, intra, rec = (
+            torch.from_numpy(found.maps[name][start : start + BATCH_SIZE]).to(device)
+            for name in ("inter", "intra", "rec")
+        )
+        maps = DiscrepancyMaps(rec=rec, rec_single=rec, intra=intra, inter=inter)
+        for kind, values in refine(networks, maps).items():
+            parts[kind].append(values.float().cpu().numpy())
+    maps_of = {kind: np.concatenate(values) for kind, values in parts.items()}
+    means = {kind: values.mean(axis=(1, 2), dtype=np.float64) for kind, values in maps_of.items()}
+    return BatchScores({**found.scores, **means}, {**found.maps, **maps_of})
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

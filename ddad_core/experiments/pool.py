@@ -3,23 +3,28 @@
 The pool is a CSV file of the images that may be in D_u, with their labels. The labels decide
 which images are taken and are then forgotten: what reaches training is a list of rows without
 labels. Prefixes of the pool are taken, by class, as in the published partitions, so a larger
-D_u holds a smaller one.
+D_u holds a smaller one. The lists of a published partition (``NAME.json.xz``) are a pool, too:
+what the manifest holds apart of them, for calibration or validation, is left out.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import lzma
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ddad_core.errors import ManifestError
 from ddad_core.training.manifest import Manifest, ManifestRow
 
+PUBLISHED_ENDING = ".json.xz"
 REQUIRED = ("path", "label")
 OPTIONAL = ("patient_id", "sha256")
+_ByClass = tuple[list[ManifestRow], list[ManifestRow]]
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,17 @@ def load_pool(path: Path, manifest: Manifest) -> Pool:
         problem = f"There is no pool of unlabelled images at {path}."
         raise ManifestError(problem, "Mend `unlabeled_pool`, or leave the sweeps out.")
     data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    read = _read_published if path.name.endswith(PUBLISHED_ENDING) else _read_csv
+    by_class = read(path, data, manifest)
+    places = [row.path for row in manifest.rows] + [r.path for rows in by_class for r in rows]
+    order: dict[str, int] = {}
+    for place in places:
+        order.setdefault(place, len(order))
+    return Pool(path, digest, (tuple(by_class[0]), tuple(by_class[1])), order)
+
+
+def _read_csv(path: Path, data: bytes, manifest: Manifest) -> _ByClass:
     try:
         reader = csv.DictReader(data.decode("utf-8-sig").splitlines(), strict=True)
     except UnicodeDecodeError as error:
@@ -110,7 +126,7 @@ def load_pool(path: Path, manifest: Manifest) -> Pool:
         raise ManifestError(problem, f"Columns are {', '.join(REQUIRED + OPTIONAL)}.")
     known = {row.path: row for row in manifest.rows}
     roles = {row.patient_id: row.role for row in manifest.rows}
-    by_class: tuple[list[ManifestRow], list[ManifestRow]] = ([], [])
+    by_class: _ByClass = ([], [])
     taken: set[str] = set()
     try:
         for fields in reader:
@@ -123,12 +139,34 @@ def load_pool(path: Path, manifest: Manifest) -> Pool:
     except (ValueError, csv.Error) as error:
         problem = f"{path}, line {reader.line_num}: {error}"
         raise ManifestError(problem, "Mend this line and try again.") from None
-    places = [row.path for row in manifest.rows] + [r.path for rows in by_class for r in rows]
-    order: dict[str, int] = {}
-    for place in places:
-        order.setdefault(place, len(order))
-    digest = hashlib.sha256(data).hexdigest()
-    return Pool(path, digest, (tuple(by_class[0]), tuple(by_class[1])), order)
+    return by_class
+
+
+def _read_published(path: Path, data: bytes, manifest: Manifest) -> _ByClass:
+    """The unlabeled lists of a partition; each name is a patient and a file of its own.
+
+    A name outside the manifest is looked for where the manifest's unlabeled images are.
+    """
+    try:
+        lists = json.loads(lzma.decompress(data))["train"]["unlabeled"]
+        names = [[PurePosixPath(file).stem for file in lists[label]] for label in ("0", "1")]
+    except (lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+        problem = f"{path} is no published partition: {error!r}."
+        raise ManifestError(problem, "Restore it from the project's repository.") from error
+    known = {row.patient_id: row for row in manifest.rows}
+    listed = {name for part in names for name in part}
+    here = next((row for row in manifest.role("unlabeled") if row.patient_id in listed), None)
+    if here is None:
+        problem = f"The unlabeled images of the manifest {manifest.name} are not of {path.name}."
+        raise ManifestError(problem, "Give the partition that the manifest follows.")
+
+    def row_of(name: str) -> ManifestRow:
+        elsewhere = here.path.replace(here.patient_id, name)
+        return known.get(name) or ManifestRow(elsewhere, "unlabeled", None, name)
+
+    rows = [[row_of(name) for name in part] for part in names]
+    normal, abnormal = ([row for row in part if row.role == "unlabeled"] for part in rows)
+    return normal, abnormal
 
 
 def _row(

@@ -51,8 +51,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-SHOWS_ONLY = ("cli.py", "commands/", "experiments/charts.py", "experiments/markdown.py",
-              "experiments/page.py", "experiments/published.py", "experiments/report.py")  # fmt: skip
+SHOWS_ONLY = (
+    "cli.py",
+    "commands/",
+    *(f"experiments/{name}.py" for name in ("charts", "markdown", "page", "published", "report")),
+)
 """Files of the core that decide no figure."""
 
 
@@ -62,8 +65,9 @@ def source_digest() -> str:
     root = Path(ddad_core.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).as_posix().startswith(SHOWS_ONLY):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(SHOWS_ONLY):
             continue
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(name.encode() + b"\0")
         digest.update(path.read_bytes())
     return digest.hexdigest()
