@@ -155,6 +155,7 @@ def histograms(cells: Mapping[str, Finished]) -> go.Figure:
                 _histogram(figure, cell, name, row, column)
     figure.update_yaxes(title="share of images", col=1)
     figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(nticks=5, tickangle=0)
     figure.update_layout(barmode="overlay")
     return _finish(figure, 90 + 220 * len(cells))
 
@@ -209,7 +210,8 @@ def sweep(found: Mapping[str, Any], said: Mapping[str, float] | None) -> go.Figu
     if said:
         figure.add_scatter(
             x=[float(x) for x in said], y=list(said.values()), mode="lines+markers",
-            name="A_inter, published (4000 images)", line={"color": INK, "dash": "dash", "width": 1.5},
+            name="A_inter, published (4000 images)",
+            line={"color": INK, "dash": "dash", "width": 1.5},
         )  # fmt: skip
     figure.update_xaxes(title="Anomaly rate of D_u" if by_rate else "Images in D_u")
     figure.update_xaxes(tickformat=".0%" if by_rate else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,9 +146,16 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _sweep(curve: Curve, cells: Mapping[str, Finished]) -> dict[str, Any]:
+    # A point shared with the table may have more scores than the others: those of all are shown.
+    common = set.intersection(
+        *(set(cells[name].evaluation["scores"]) for name in curve.cells.values())
+    )
     points = []
     for i, point in enumerate(curve.points):
-        found = {s: cells[curve.cells[i, s]].evaluation["scores"] for s in curve.seeds}
+        found = {
+            seed: _only(cells[curve.cells[i, seed]].evaluation["scores"], common)
+            for seed in curve.seeds
+        }
         points.append(
             {
                 "size": point.size,
@@ -163,6 +170,10 @@ def _sweep(curve: Curve, cells: Mapping[str, Finished]) -> dict[str, Any]:
         "seeds": list(curve.seeds),
         "points": points,
     }
+
+
+def _only(scores: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: found for name, found in scores.items() if name in names}
 
 
 def _cell_entry(finished: Finished) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def _run(
             log.info("[%d/%d] %s, %s", i, len(cells), f"trained in {duration(seconds)}", left)
         store.drop_checkpoints(folders[cell.name])
         finished[cell.name] = _measured(finished[cell.name], config)
-    return Outcome(config, inputs, plan, finished, device)
+    in_order = {cell.name: finished[cell.name] for cell in cells}
+    return Outcome(config, inputs, plan, in_order, device)
 
 
 def finish_cell(
@@ -184,9 +185,14 @@ def _measured(cell: Finished, config: ExperimentConfig) -> Finished:
 def _time_left(waiting: list[Cell], finished: list[Finished], known_normal: int) -> str:
     if not waiting:
         return "the last one"
-    cost = remaining([one.cell for one in finished], known_normal)
-    seconds = sum(one.result["seconds"] for one in finished)
-    left = seconds / cost * remaining(waiting, known_normal) if cost else 0.0
+    left = 0.0
+    for refined in (True, False):  # a refinement takes its own time
+        alike = [one for one in finished if (one.cell.refinement is not None) is refined]
+        measured = alike or finished
+        seconds = sum(one.result["seconds"] for one in measured)
+        cost = remaining([one.cell for one in measured], known_normal)
+        still = [cell for cell in waiting if (cell.refinement is not None) is refined]
+        left += seconds / max(cost, 1.0) * remaining(still, known_normal)
     return f"about {duration(left)} left, cells: {len(waiting)}"
 
 
