@@ -24,5 +24,7 @@ def run(arguments: Namespace) -> int:
         return 0
     outcome = run_experiment(config)
     page, *others = write_report(outcome, arguments.config)
-    print(f"{page}: {len(outcome.cells)} cells. Beside it: {', '.join(p.name for p in others)}.")
+    count = len(outcome.cells)
+    beside = ", ".join(path.name for path in others)
+    print(f"{page}: {count} cell{'s' if count > 1 else ''}. Beside it: {beside}.")
     return 0

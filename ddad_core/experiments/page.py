@@ -185,7 +185,7 @@ def _provenance_section(report: Report) -> tuple[str, str]:
     cells = len(report["cells"])
     return _section(
         "How it was made",
-        f"{cells} cells, trained in {duration(report['provenance']['seconds'])} together. All "
+        f"Cells: {cells}, trained in {duration(report['provenance']['seconds'])} together. All "
         "weights, images and scores have their SHA-256 in report.json.",
         _facts(markdown.provenance_facts(report)),
         _table(*markdown.cell_rows(report), merged=1),

@@ -83,8 +83,8 @@ main(sys.argv[1:])
 def test_killed_and_started_again_equals_uninterrupted(own, monkeypatch):
     changes = {
         **NO_SWEEPS,
-        "refinement": {"epochs": 1, "batch_size": 4},
-        "training": {**CONFIG["training"], "epochs": 12},
+        "refinement": {"epochs": 1, "batch_size": 10},
+        "training": {**CONFIG["training"], "epochs": 12, "batch_size": 10},
     }
     config = own.write(**changes)
     killed = subprocess.run(
