@@ -139,9 +139,17 @@ def test_page_is_whole_and_needs_nothing_from_elsewhere(html):
 
 def test_page_shows_every_part(html):
     text = Page(html).text
-    for words in ("Networks and scores", "ROC curves and score histograms", "Size of D_u, AE",
-                  "Sample maps", "Training", "Published figures, other data", "How it was made",
-                  "none of these figures can be set against those above", "Population nobody"):  # fmt: skip
+    for words in (
+        "Networks and scores",
+        "ROC curves and score histograms",
+        "Size of D_u, AE",
+        "Sample maps",
+        "Training",
+        "Published figures, other data",
+        "none of these figures can be set against those above",
+        "How it was made",
+        "Population nobody",
+    ):
         assert words in text, words
     assert text.count("Not a medical device") == 1
 
