@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.page import write_part
 from benchmarks.serving import REPOSITORY
 from ddad_core.card import Card, list_cards
-from ddad_core.evaluation.report import SCORE_TITLES
+from ddad_core.vocabulary import SCORE_TITLES
 
 COMMAND = "python -m benchmarks.model_table"
 
@@ -119,7 +119,11 @@ def _measured(card: Card, evaluation: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     return [
         ("Test part", f"{normal} normal and {abnormal} abnormal, patients apart from training"),
-        *((f"AUC, {title}", _interval(auc[name])) for name, title in SCORE_TITLES.items()),
+        *_by_score("AUC", auc),
+        *_by_score("Average precision", evaluation.get("average_precision", {})),
+        *_by_score(
+            "Sensitivity at specificity 0.9", evaluation.get("sensitivity_at_specificity_90", {})
+        ),
         ("A_inter less A_rec (ensemble)", _interval(evaluation["auc_inter_minus_rec"], "+.3f")),
         *(by_view or [("AUC within views", "the data set does not say the views")]),
         (
@@ -130,6 +134,15 @@ def _measured(card: Card, evaluation: dict[str, Any]) -> list[tuple[str, str]]:
             "Specificity at the operating point",
             f"{_interval(point['specificity'])}, {counts['true_negative']} of {normal}",
         ),
+    ]
+
+
+def _by_score(figure: str, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """One row a score that the card states the figure for; older cards state the AUC alone."""
+    return [
+        (f"{figure}, {title}", _interval(found[name]))
+        for name, title in SCORE_TITLES.items()
+        if name in found
     ]
 
 

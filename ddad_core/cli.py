@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, evaluate, experiment, score, render, models."""
+"""`ddad`: manifest, train, evaluate, localize, experiment, score, render, models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ddad_core.commands import evaluate, experiment, manifest, models, render, score, train
+from ddad_core.commands import (
+    evaluate,
+    experiment,
+    localize,
+    manifest,
+    models,
+    render,
+    score,
+    train,
+)
 from ddad_core.errors import DdadError
 
 EXIT_ERROR = 1
@@ -42,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_manifest(sub)
     _add_train(sub)
     _add_evaluate(sub)
+    _add_localize(sub)
     _add_experiment(sub)
     _add_score(sub)
     _add_render(sub)
@@ -104,6 +114,31 @@ def _add_evaluate(sub: argparse._SubParsersAction) -> None:
     _weights_option(parser)
     _device_option(parser)
     parser.set_defaults(command=evaluate.run)
+
+
+def _add_localize(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser("localize", help="measure how well a model's maps find boxed findings")
+    parser.add_argument("model", help="name of a model")
+    parser.add_argument("--images", type=Path, required=True, help="folder of the images")
+    parser.add_argument(
+        "--boxes", type=Path, required=True, help="CSV: image, finding, x, y, width, height"
+    )
+    parser.add_argument(
+        "--frame", type=int, default=512, help="side in pixels of the images the boxes are drawn on"
+    )
+    parser.add_argument(
+        "--normals",
+        default="none",
+        choices=("none", "calibration", "validation", "test"),
+        help="count false regions on the normal images of this part of the manifest",
+    )
+    parser.add_argument(
+        "--manifest", type=Path, help=f"default: the card's own, from {DEFAULT_MANIFESTS}"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.set_defaults(manifests=DEFAULT_MANIFESTS, command=localize.run)
+    _weights_option(parser)
+    _device_option(parser)
 
 
 def _add_experiment(sub: argparse._SubParsersAction) -> None:

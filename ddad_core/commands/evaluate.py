@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ddad_core.card import Card
 from ddad_core.errors import ManifestError, ModelError, RequestError
 from ddad_core.evaluation import report
+from ddad_core.vocabulary import SCORE_TITLES
 
 if TYPE_CHECKING:
     from ddad_core.training.manifest import Manifest
@@ -45,11 +47,19 @@ def run(arguments: Namespace) -> int:
         strata=np.array([row.view for row in rows]),
     )
     if arguments.json:
-        _write_json(arguments.json, asdict(result))
+        _write_json(arguments.json, _figures(result))
     if arguments.write_card:
         add_evaluation(arguments.weights / arguments.model, result, data)
     _print_evaluation(model.card, result, f"{path.name}, {arguments.role} part")
     return 0
+
+
+def _figures(result: report.Evaluation) -> dict[str, Any]:
+    figures = asdict(result)
+    for test in figures["delong"].values():
+        if not math.isfinite(test["z"]):
+            test["z"] = None  # JSON knows no infinity
+    return figures
 
 
 def _write_json(path: Path, values: object) -> None:
@@ -72,13 +82,24 @@ def _check_write_card(arguments: Namespace, card: Card, data: Manifest) -> None:
 
 
 def _print_evaluation(card: Card, result: report.Evaluation, part: str) -> None:
+    n = result.n_normal + result.n_abnormal
+    share = f"a useless score: {result.n_abnormal / n:.3f}"
     print(f"{card.name} on {part}: {result.n_normal} normal, {result.n_abnormal} abnormal")
-    print("AUC with 95 % CI (stratified bootstrap)")
-    for name, title in report.SCORE_TITLES.items():
-        print(f"  {title:36} {result.auc[name]}")
-    print(f"  {'A_inter less A_rec (ensemble)':36} {result.inter_minus_rec}")
+    for heading, figures in (
+        ("AUC", result.auc),
+        (f"Average precision ({share})", result.average_precision),
+        (f"Sensitivity at specificity {report.SPECIFICITY:g}", result.sensitivity),
+    ):
+        print(f"{heading}, with 95 % CI (stratified bootstrap)")
+        for name, estimate in figures.items():
+            print(f"  {SCORE_TITLES[name]:36} {estimate}")
+    print("AUC less that of A_rec (ensemble), DeLong's paired test")
+    for name, test in result.delong.items():
+        print(f"  {SCORE_TITLES[name]:36} {test}")
+    print(f"  {'A_inter less A_rec, bootstrap':36} {result.inter_minus_rec}")
+    title = SCORE_TITLES[card.primary]
     for name, (normal, abnormal, estimate) in result.by_stratum.items():
-        print(f"  {f'A_inter within {name} ({normal} + {abnormal})':36} {estimate}")
+        print(f"  {f'{title} within {name} ({normal} + {abnormal})':36} {estimate}")
     counts = result.at_threshold
     print(f"At {card.primary} >= {result.threshold:g} (95 % CI Clopper-Pearson)")
     print(f"  {'sensitivity':36} {counts.sensitivity}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ddad_core.card import estimate_from, list_cards
-from ddad_core.evaluation import report
+from ddad_core.vocabulary import SCORE_TITLES
 
 
 def run(arguments: Namespace) -> int:
@@ -26,8 +26,9 @@ def run(arguments: Namespace) -> int:
         if evaluation:
             n = f"{evaluation['n_normal']} normal + {evaluation['n_abnormal']} abnormal"
             print(f"  test part        {n}; AUC with 95 % CI")
-            for name, title in report.SCORE_TITLES.items():
-                print(f"    {title:36} {estimate_from(evaluation['auc'][name])}")
+            for name, title in SCORE_TITLES.items():
+                if name in evaluation["auc"]:
+                    print(f"    {title:36} {estimate_from(evaluation['auc'][name])}")
             print(f"  {evaluation['statement']}")
         else:
             print("  test part        not measured")

@@ -176,7 +176,7 @@ def auc_with_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     Raises:
         MetricError: As :func:`auc`.
     """
-    return _percentile_interval(*_bootstrap(labels, scores, _Counts.auc))
+    return percentile_interval(*_bootstrap(labels, scores, _Counts.auc))
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -201,7 +201,7 @@ def average_precision_with_interval(labels: np.ndarray, scores: np.ndarray) -> E
     Raises:
         MetricError: As :func:`auc`.
     """
-    return _percentile_interval(*_bootstrap(labels, scores, _Counts.average_precision))
+    return percentile_interval(*_bootstrap(labels, scores, _Counts.average_precision))
 
 
 def sensitivity_at_specificity(
@@ -224,7 +224,7 @@ def sensitivity_at_specificity(
     if not 0 <= specificity <= 1:
         problem = f"A specificity of {specificity} is not a share."
         raise MetricError(problem, "Give one from 0 to 1.")
-    return _percentile_interval(
+    return percentile_interval(
         *_bootstrap(labels, scores, lambda counts: counts.sensitivity(specificity))
     )
 
@@ -237,10 +237,11 @@ def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     """
     value_1, samples_1 = _bootstrap(labels, first, _Counts.auc)
     value_2, samples_2 = _bootstrap(labels, second, _Counts.auc)
-    return _percentile_interval(value_1 - value_2, samples_1 - samples_2)
+    return percentile_interval(value_1 - value_2, samples_1 - samples_2)
 
 
-def _percentile_interval(value: float, samples: np.ndarray) -> Estimate:
+def percentile_interval(value: float, samples: np.ndarray) -> Estimate:
+    """A value with the middle 95 % of its resampled values."""
     low, high = np.percentile(samples, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 

@@ -135,6 +135,8 @@ def roc(cells: Mapping[str, Finished]) -> go.Figure:
     figure.update_xaxes(title="1 − specificity", range=[0, 1])
     figure.update_yaxes(range=[0, 1.005])
     figure.update_yaxes(title="Sensitivity", col=1)
+    if len(cells) == 1:
+        figure.update_layout(width=480)  # as square as where there are three
     return _finish(figure, 430)
 
 
@@ -251,7 +253,8 @@ def losses(cells: Mapping[str, Finished]) -> go.Figure:
         for name, values in cell.result["losses"].items():
             group = name if name in _refiners(cell) else name.split("-")[0]
             figure.add_scatter(
-                x=list(range(1, len(values) + 1)), y=[round(v, 6) for v in values], mode="lines",
+                x=list(range(1, len(values) + 1)), y=[round(v, 6) for v in values],
+                mode="lines" if len(values) > 1 else "markers",
                 name=groups.get(group) or SHORT_TITLES.get(group, group), legendgroup=group,
                 showlegend=group not in shown,
                 line={"color": colours.get(group, INK), "width": 1.3},

@@ -18,8 +18,9 @@ import torch
 from ddad_core.card import CARD_FILE, SCHEMA, estimate_to, load_card
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError, TrainingError
+from ddad_core.evaluation.delong import DelongTest
 from ddad_core.evaluation.metrics import proportion
-from ddad_core.evaluation.report import SCORE_TITLES, Evaluation
+from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
 from ddad_core.registry import MODULE_FILES, pack_module, unpack_module
@@ -133,7 +134,14 @@ def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> 
         "n_normal": evaluation.n_normal,
         "n_abnormal": evaluation.n_abnormal,
         "auc": {name: estimate_to(value) for name, value in evaluation.auc.items()},
+        "average_precision": {
+            name: estimate_to(value) for name, value in evaluation.average_precision.items()
+        },
+        "sensitivity_at_specificity_90": {
+            name: estimate_to(value) for name, value in evaluation.sensitivity.items()
+        },
         "auc_inter_minus_rec": estimate_to(evaluation.inter_minus_rec),
+        "delong": {name: _delong_to(test) for name, test in evaluation.delong.items()},
         "interval": "95 %, bootstrap stratified by class, 2000 samples",
         "at_operating_point": {
             "counts": asdict(counts),
@@ -150,6 +158,16 @@ def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> 
     _write_json(folder / CARD_FILE, raw)
 
 
+def _delong_to(test: DelongTest) -> dict[str, Any]:
+    """A score's test against the ensemble's A_rec; z is null where it is infinite."""
+    z = round(test.z, 4) if np.isfinite(test.z) else None
+    return {
+        "auc_minus_rec": estimate_to(test.difference),
+        "z": z,
+        "p_value": float(f"{test.p_value:.4g}"),
+    }
+
+
 def _choose_precision(
     config: TrainingConfig, trained: TrainedModules, calibration: np.ndarray
 ) -> tuple[dict[str, bytes], BatchScores, str]:
@@ -160,7 +178,7 @@ def _choose_precision(
     reference = score_grey(a, b, calibration)
     change = max(
         float(np.max(np.abs(reference.scores[name] - full.scores[name]) / full.scores[name]))
-        for name in SCORE_TITLES
+        for name in full.scores
     )
     if change < HALF_PRECISION_TOLERANCE:
         words = "float16 (linear layers), float32 (the rest)"
