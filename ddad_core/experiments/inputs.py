@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ddad_core.errors import ManifestError
 from ddad_core.experiments.config import ExperimentConfig
 from ddad_core.experiments.pool import Pool, load_pool
-from ddad_core.training.images import check_files, load_grey
+from ddad_core.training.images import load_grey
 from ddad_core.training.manifest import Manifest, ManifestRow, load_manifest
 
 NEEDED_ROLES = ("normal", "unlabeled", "calibration", "test")
@@ -78,12 +79,9 @@ def load_inputs(config: ExperimentConfig) -> Inputs:
     wanted = {row.path: row for point in points for row in point.rows}
     unlabeled = tuple(wanted.values())
     assert config.images is not None
-    images = config.images
     parts = {name: manifest.role(name) for name in ("normal", "calibration", "test")}
-    for rows in (*parts.values(), unlabeled):
-        check_files(rows, images)  # of all parts, before any is decoded
-    size = config.training.size
-    grey = {name: load_grey(rows, images, size) for name, rows in parts.items()}
+    parts["unlabeled"] = unlabeled
+    grey = _load(manifest, parts, config.images, config.training.size)
     return Inputs(
         manifest=manifest,
         pool=pool,
@@ -92,9 +90,22 @@ def load_inputs(config: ExperimentConfig) -> Inputs:
         calibration=grey["calibration"],
         test=grey["test"],
         labels=np.array([row.label for row in parts["test"]], dtype=np.int64),
-        _unlabeled=load_grey(unlabeled, images, size),
+        _unlabeled=grey["unlabeled"],
         _place={row.path: i for i, row in enumerate(unlabeled)},
     )
+
+
+def _load(
+    manifest: Manifest, parts: Mapping[str, Sequence[ManifestRow]], images: Path, size: int
+) -> dict[str, np.ndarray]:
+    """Load all parts in one go, so that equal pixels under two roles are noticed."""
+    rows = [row for part in parts.values() for row in part]
+    options: dict[str, Any] = {}
+    if getattr(manifest, "reports_duplicates", False):  # a published partition, taken as it is
+        options["report_duplicates"] = True
+    grey = load_grey(rows, images, size, **options)
+    ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+    return dict(zip(parts, np.split(grey, ends), strict=True))
 
 
 def _check_roles(config: ExperimentConfig, manifest: Manifest) -> None:
