@@ -174,7 +174,8 @@ def train_refinement(
                     on_epoch(kind, progress.done, learner.losses[-1])
     return TrainedRefinement(
         networks={
-            kind: learner.network.cpu().eval() for kind, learner in progress.learners.items()
+            kind: learner.network.cpu().eval().requires_grad_(False)
+            for kind, learner in progress.learners.items()
         },
         losses={kind: learner.losses for kind, learner in progress.learners.items()},
         seconds=progress.seconds,
