@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, evaluate, localize, score, render, models."""
+"""`ddad`: manifest, train, evaluate, localize, experiment, score, render, models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ddad_core.commands import evaluate, localize, manifest, models, render, score, train
+from ddad_core.commands import (
+    evaluate,
+    experiment,
+    localize,
+    manifest,
+    models,
+    render,
+    score,
+    train,
+)
 from ddad_core.errors import DdadError
 
 EXIT_ERROR = 1
@@ -43,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(sub)
     _add_evaluate(sub)
     _add_localize(sub)
+    _add_experiment(sub)
     _add_score(sub)
     _add_render(sub)
     _add_models(sub)
@@ -148,6 +158,27 @@ def _add_localize(sub: argparse._SubParsersAction) -> None:
     parser.set_defaults(manifests=DEFAULT_MANIFESTS, command=localize.run)
     _weights_option(parser)
     _device_option(parser)
+
+
+def _add_experiment(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser(
+        "experiment", help="train and measure a table of networks, seeds and sweeps, with a report"
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    parser.add_argument("--images", type=Path, help="folder the manifest's paths start from")
+    parser.add_argument("--out", type=Path, help="folder of the cells and the report")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--seeds", type=_seed, nargs="+", metavar="SEED")
+    parser.add_argument("--check", action="store_true", help="check all, list the cells and stop")
+    parser.set_defaults(command=experiment.run)
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        message = f"a seed of {seed}"
+        raise argparse.ArgumentTypeError(message)
+    return seed
 
 
 def _add_score(sub: argparse._SubParsersAction) -> None:

@@ -1,0 +1,1 @@
+"""`ddad experiment`: a grid of networks, seeds and unlabelled sets, and its report."""
