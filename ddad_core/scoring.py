@@ -12,6 +12,9 @@ from ddad_core.discrepancy import discrepancy_maps, image_scores
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.imaging.geometry import normalise, to_network_grey
+from ddad_core.inference.choice import choose_engine
+from ddad_core.inference.engines import full_precision
+from ddad_core.inference.parity import Reconstruct
 from ddad_core.registry import Model
 from ddad_core.types import Radiograph, ScoreResult
 
@@ -51,7 +54,6 @@ def limit_threads(count: int) -> None:
     torch.set_num_threads(max(1, count))
 
 
-@torch.inference_mode()
 def score_grey(
     a: Ensemble, b: Ensemble, grey: np.ndarray, *, device: torch.device | None = None
 ) -> BatchScores:
@@ -63,12 +65,27 @@ def score_grey(
         grey: uint8 (N, S, S), as made by ``to_network_grey``.
         device: Where the modules are; the CPU if None.
     """
+    with full_precision():
+        return score_batches(lambda images: (a(images), b(images)), grey, device)
+
+
+@torch.inference_mode()
+def score_batches(
+    reconstruct: Reconstruct, grey: np.ndarray, device: torch.device | None = None
+) -> BatchScores:
+    """Score prepared images in batches, by whatever reconstructs them.
+
+    Args:
+        reconstruct: Images (B, 1, S, S) on the device -> what modules A and B give back.
+        grey: uint8 (N, S, S), as made by ``to_network_grey``.
+        device: Where to compute; the CPU if None.
+    """
     scores: dict[str, list[np.ndarray]] = {name: [] for name in SCORE_NAMES}
     maps: dict[str, list[np.ndarray]] = {name: [] for name in MAP_NAMES}
     for start in range(0, len(grey), BATCH_SIZE):
         batch = torch.from_numpy(normalise(grey[start : start + BATCH_SIZE]))
         images = batch.unsqueeze(1).to(device or torch.device("cpu"))  # (B, 1, S, S)
-        found = discrepancy_maps(images, a(images), b(images))
+        found = discrepancy_maps(images, *reconstruct(images))
         for name, values in image_scores(found).items():
             scores[name].append(values.double().cpu().numpy())
         for name in MAP_NAMES:
@@ -85,16 +102,22 @@ class Scorer:
     Args:
         model: From the registry.
         device: "auto", "cpu" or "cuda".
+        engine: What runs the networks, by name; the fastest there is if None.
+
+    Attributes:
+        engine_name: What runs the networks.
+        engine_note: Why this engine and no other, in words.
 
     Raises:
-        ModelError: CUDA was asked for and there is none.
+        ModelError: CUDA was asked for and there is none, or the engine asked for is not usable.
     """
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", engine: str | None = None) -> None:
         self.card = model.card
         self.device = resolve_device(device)
-        self._a = model.a.to(self.device)
-        self._b = model.b.to(self.device)
+        chosen = choose_engine(model.a, model.b, model.card.input_size, self.device, prefer=engine)
+        self.engine_name, self.engine_note = chosen.name, chosen.note
+        self._reconstruct = chosen.reconstruct
 
     def score(self, radiograph: Radiograph) -> ScoreResult:
         """Score one radiograph.
@@ -123,7 +146,7 @@ class Scorer:
         Raises:
             UncalibratedError: The model has no normal reference.
         """
-        found = score_grey(self._a, self._b, grey, device=self.device)
+        found = score_batches(self._reconstruct, grey, self.device)
         return [self._result(found, i) for i in range(len(grey))]
 
     def _result(self, found: BatchScores, i: int) -> ScoreResult:
