@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, evaluate, score, render, models."""
+"""`ddad`: manifest, train, evaluate, score, render, models, export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ddad_core.commands import evaluate, manifest, models, render, score, train
+from ddad_core.commands import evaluate, export, manifest, models, render, score, train
 from ddad_core.errors import DdadError
 
 EXIT_ERROR = 1
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(sub)
     _add_render(sub)
     _add_models(sub)
+    _add_export(sub)
     return parser
 
 
@@ -124,6 +125,14 @@ def _add_render(sub: argparse._SubParsersAction) -> None:
     _weights_option(parser)
     _device_option(parser)
     parser.set_defaults(command=render.run)
+
+
+def _add_export(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser("export", help="write a model as one ONNX file, checked")
+    parser.add_argument("model", help="name of a model")
+    parser.add_argument("--onnx", type=Path, required=True, help="ONNX file to write")
+    _weights_option(parser)
+    parser.set_defaults(command=export.run)
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:

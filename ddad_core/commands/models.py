@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
-from ddad_core.card import estimate_from, list_cards
+from ddad_core.card import Card, estimate_from, list_cards
+from ddad_core.errors import ModelError
 from ddad_core.evaluation import report
 
 
@@ -31,5 +33,21 @@ def run(arguments: Namespace) -> int:
             print(f"  {evaluation['statement']}")
         else:
             print("  test part        not measured")
+        print(f"  engine           {_engine(card, arguments.weights)}")
         print(f"  use              {card.raw['use']}")
     return 0
+
+
+def _engine(card: Card, weights: Path) -> str:
+    """What would run this model on this machine, and why, or why nothing would."""
+    import torch
+
+    from ddad_core.registry import load_model
+    from ddad_core.scoring import Scorer
+
+    try:
+        scorer = Scorer(load_model(weights / card.name))
+    except ModelError as error:
+        return f"none: {error}"
+    where = f"{torch.get_num_threads()} threads" if scorer.device.type == "cpu" else "CUDA"
+    return f"{scorer.engine_name}, {where}; {scorer.engine_note}"

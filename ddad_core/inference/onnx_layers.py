@@ -38,31 +38,29 @@ def networks_to_onnx(a: Ensemble, b: Ensemble, size: int) -> bytes:
         A serialised ModelProto: float32 input "images" (B, 1, S, S); outputs "a0" to "a{K-1}",
         each (B, 1, S, S), and "b0" to "b{K-1}", each (B, 1 or 2, S, S). B is free.
     """
-    from onnx import TensorProto, helper  # noqa: PLC0415
+    from onnx import ModelProto, TensorProto, helper  # noqa: PLC0415
 
-    graph = _Graph()
-    outputs = []
+    model = ModelProto(ir_version=IR_VERSION, producer_name="ddad")
+    model.opset_import.append(helper.make_opsetid("", OPSET))
+    images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 1, size, size])
+    model.graph.input.append(images)
+    model.graph.name = "modules"
+    graph = _Graph(model.graph)
     for module, letter, only_mean in ((a, "a", True), (b, "b", False)):
         for k, network in enumerate(module.networks):
             name = f"{letter}{k}"
             channels = graph.add_network(name, cast("Network", network), only_mean=only_mean)
             shape = ["batch", channels, size, size]
-            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 1, size, size])
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "modules", [images], outputs, graph.constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
+            out = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            model.graph.output.append(out)
     return cast("bytes", model.SerializeToString())
 
 
 class _Graph:
-    """Nodes and constants of an ONNX graph while it is written."""
+    """Writes networks into an ONNX graph."""
 
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
 
     def add_network(self, name: str, network: Network, *, only_mean: bool) -> int:
         """Write one network from the images to the value ``name``; returns its channels."""
@@ -120,13 +118,18 @@ class _Graph:
         return self._node("MatMul", name, [value, constant])
 
     def _constant(self, name: str, values: np.ndarray) -> str:
-        from onnx import numpy_helper  # noqa: PLC0415
+        from onnx import helper  # noqa: PLC0415
 
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        tensor = self._graph.initializer.add()  # in place: the weights are 100 MB
+        tensor.name = name
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor.dims.extend(values.shape)
+        tensor.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
     def _node(self, kind: str, output: str, inputs: list[str], **attributes: object) -> str:
         from onnx import helper  # noqa: PLC0415
 
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        node = helper.make_node(kind, inputs, [output], name=output, **attributes)
+        self._graph.node.append(node)
         return output
