@@ -45,6 +45,15 @@ def full_precision() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
+def _keep_thread_limit() -> None:
+    """Make a thread that has not run torch before keep to ``torch.set_num_threads``.
+
+    Some libraries under torch ask OpenMP, which counts per thread, and it learns the limit when
+    torch is first asked for it: another count is another order of summing, so another last bit.
+    """
+    torch.get_num_threads()
+
+
 class EagerEngine:
     """The modules as they were trained: what every other engine is held against."""
 
@@ -57,6 +66,7 @@ class EagerEngine:
     @torch.inference_mode()
     def reconstruct(self, images: torch.Tensor) -> Reconstructions:
         """Reconstruct a batch, (B, 1, S, S)."""
+        _keep_thread_limit()
         with full_precision():
             return self._a(images), self._b(images)
 
@@ -73,6 +83,7 @@ class FoldedEngine:
     @torch.inference_mode()
     def reconstruct(self, images: torch.Tensor) -> Reconstructions:
         """Reconstruct a batch, (B, 1, S, S)."""
+        _keep_thread_limit()
         with full_precision():
             return self._a(images), self._b(images)
 

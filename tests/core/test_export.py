@@ -20,10 +20,10 @@ from tests.core.synthetic import WEIGHTS, arrays, random_ensemble, random_grey
 from tests.reference import ddad_numpy as reference
 
 
-def model_of(network, seed=1, members=2):
+def model_of(network, seed=1):
     card = load_card(WEIGHTS / "nih-ae-u")
-    a, b = (random_ensemble(network, 32, s, members=members) for s in (seed, seed + 1))
-    return Model(replace(card, network=network, input_size=32, members=members), a, b)
+    a, b = (random_ensemble(network, 32, s, members=2) for s in (seed, seed + 1))
+    return Model(replace(card, network=network, input_size=32, members=2), a, b)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_file_takes_grey_values_and_scores_as_the_reference_says(exported, m
 
 
 def test_memory_networks_are_exported_too(tmp_path):
-    model = model_of("memae", members=1)
+    model = model_of("memae")
     done = export_onnx(model, tmp_path / "memae.onnx")
     assert_scores_as_the_reference_says(done.path, model, 2)
 
