@@ -1,4 +1,4 @@
-"""The normal reference: how unusual is a score among held-apart normal images?"""
+"""What is usual among held-apart normal images: for a score, and for a map at each place."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ddad_core.errors import UncalibratedError
 
@@ -62,3 +63,59 @@ class NormalReference:
         """
         values = self.of_score(name)
         return 100.0 * int(np.searchsorted(values, score, side="left")) / len(values)
+
+
+SMOOTHING = 1 / 64
+"""Standard deviation, as a share of the side, of the Gaussian that steadies the statistics."""
+FLOOR = 0.1
+"""Added to each place's deviation, as a share of the map's mean deviation: where normals hardly
+differ, as in black corners, next to nothing must not look like a finding."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceReference:
+    """Maps of calibration normals, place by place.
+
+    Attributes:
+        mean: float32 (S, S) by map name.
+        deviation: float32 (S, S) by map name, above 0.
+    """
+
+    mean: Mapping[str, np.ndarray]
+    deviation: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, maps: Mapping[str, np.ndarray]) -> PlaceReference:
+        """Take the statistics of (n, S, S) maps of normals.
+
+        Raises:
+            UncalibratedError: There are fewer than two normals.
+        """
+        means, deviations = {}, {}
+        for name, values in maps.items():
+            if len(values) < 2:
+                problem = f"{len(values)} calibration normals tell no spread at a place."
+                raise UncalibratedError(problem, "Give at least two for each half.")
+            sigma = SMOOTHING * values.shape[-1]
+            mean = gaussian_filter(values.mean(axis=0, dtype=np.float64), sigma, mode="nearest")
+            variance = values.var(axis=0, ddof=1, dtype=np.float64)
+            deviation = np.sqrt(gaussian_filter(variance, sigma, mode="nearest"))
+            floor = max(FLOOR * float(deviation.mean()), float(np.finfo(np.float32).tiny))
+            means[name] = mean.astype(np.float32)
+            deviations[name] = (deviation + floor).astype(np.float32)
+        return cls(means, deviations)
+
+    def calibrate(self, maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Say how far above the normals each pixel lies, in their standard deviations there.
+
+        Args:
+            maps: float32 (..., S, S) by name; maps without a reference are passed over.
+
+        Returns:
+            float32 of the same shapes, by "c_" and the name; negative below the normals' mean.
+        """
+        return {
+            f"c_{name}": ((maps[name] - self.mean[name]) / self.deviation[name]).astype(np.float32)
+            for name in self.mean
+            if name in maps
+        }

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ddad_core.calibration import NormalReference
-from ddad_core.errors import ModelError
+from ddad_core.errors import ModelError, UncalibratedError
 from ddad_core.evaluation.metrics import Estimate
+from ddad_core.vocabulary import map_of_score
 
 SCHEMA = 1
 CARD_FILE = "card.json"
@@ -91,8 +92,8 @@ class Card:
         pixels: How an image becomes the network's input.
         files: SHA-256 by file name.
         population: Whom it was made for.
-        reference: Scores of the calibration normals.
-        operating_point: The model's own.
+        reference: Scores of the calibration normals; empty if the model is not calibrated.
+        own_point: The model's own operating point, or None if it is not calibrated.
         maps: Display defaults by map name.
         raw: The whole file, for what is only shown.
     """
@@ -106,14 +107,37 @@ class Card:
     files: dict[str, str]
     population: Population
     reference: NormalReference
-    operating_point: OperatingPoint
+    own_point: OperatingPoint | None
     maps: dict[str, MapDisplay]
     raw: dict[str, Any]
 
     @property
+    def operating_point(self) -> OperatingPoint:
+        """The model's own operating point.
+
+        Raises:
+            UncalibratedError: It has none, so it calls nothing abnormal.
+        """
+        if self.own_point is None or not self.reference.scores:
+            problem = f"The model {self.name} is not calibrated, so it calls nothing abnormal."
+            next_step = "Train it anew with calibration normals (`ddad train`), or use another."
+            raise UncalibratedError(problem, next_step)
+        return self.own_point
+
+    @property
     def primary(self) -> str:
-        """Name of the primary score."""
+        """Name of the primary score.
+
+        Raises:
+            UncalibratedError: The model is not calibrated.
+        """
         return self.operating_point.score
+
+    @property
+    def default_map(self) -> str:
+        """The map a reader is shown first."""
+        named = self.raw.get("default_map") or map_of_score(self.primary)
+        return str(named) if named in self.maps else next(iter(self.maps))
 
     @property
     def model_hash(self) -> str:
@@ -162,7 +186,6 @@ def _card(raw: dict[str, Any]) -> Card:
     if raw["schema"] != SCHEMA:
         message = f"schema {raw['schema']} is not {SCHEMA}"
         raise ValueError(message)
-    point = raw["operating_point"]
     return Card(
         name=str(raw["name"]),
         title=str(raw["title"]),
@@ -172,17 +195,23 @@ def _card(raw: dict[str, Any]) -> Card:
         pixels=str(raw["pixels"]),
         files={str(name): str(entry["sha256"]) for name, entry in raw["files"].items()},
         population=Population(**raw["population"]),
-        reference=NormalReference.of(raw["reference"]["scores"]),
-        operating_point=OperatingPoint(
-            score=str(point["score"]),
-            threshold=float(point["threshold"]),
-            policy=str(point["policy"]),
-            n=int(point["n"]),
-            flagged=int(point["flagged"]),
-            rate=estimate_from(point["rate"]),
-        ),
+        reference=NormalReference.of((raw.get("reference") or {}).get("scores", {})),
+        own_point=_point(raw.get("operating_point")),
         maps={name: MapDisplay(**display) for name, display in raw["maps"].items()},
         raw=raw,
+    )
+
+
+def _point(values: dict[str, Any] | None) -> OperatingPoint | None:
+    if not values:
+        return None
+    return OperatingPoint(
+        score=str(values["score"]),
+        threshold=float(values["threshold"]),
+        policy=str(values["policy"]),
+        n=int(values["n"]),
+        flagged=int(values["flagged"]),
+        rate=estimate_from(values["rate"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, evaluate, localize, experiment, score, render, models."""
+"""`ddad`: manifest, train, evaluate, localize, experiment, score, render, models, export."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ddad_core.commands import (
     evaluate,
     experiment,
+    export,
     localize,
     manifest,
     models,
@@ -19,6 +20,7 @@ from ddad_core.commands import (
     train,
 )
 from ddad_core.errors import DdadError
+from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 EXIT_ERROR = 1
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(sub)
     _add_render(sub)
     _add_models(sub)
+    _add_export(sub)
     return parser
 
 
@@ -111,6 +114,21 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=2022)
+    parser.add_argument(
+        "--refine",
+        type=int,
+        nargs="?",
+        const=100,
+        default=0,
+        metavar="EPOCHS",
+        help="also train R_dual and R_intra (100 epochs unless given)",
+    )
+    parser.add_argument(
+        "--primary", default="a_inter", choices=tuple(SCORE_TITLES), help="score that judges"
+    )
+    parser.add_argument(
+        "--default-map", default="", choices=("", *MAP_TITLES), help="map shown first"
+    )
     parser.add_argument("--run", type=Path, help="checkpoint folder (default: runs/NAME)")
     _weights_option(parser)
     _device_option(parser)
@@ -200,6 +218,14 @@ def _add_render(sub: argparse._SubParsersAction) -> None:
     _weights_option(parser)
     _device_option(parser)
     parser.set_defaults(command=render.run)
+
+
+def _add_export(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser("export", help="write a model as one ONNX file, checked")
+    parser.add_argument("model", help="name of a model")
+    parser.add_argument("--onnx", type=Path, required=True, help="ONNX file to write")
+    _weights_option(parser)
+    parser.set_defaults(command=export.run)
 
 
 def _weights_option(parser: argparse.ArgumentParser) -> None:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 
+from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE, Card, load_card
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.networks import build_network
+from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, unpack_refinement
 
+PLACES_FILE = "places.safetensors"
 MODULE_FILES = {"a": "module_a.safetensors", "b": "module_b.safetensors"}
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model ready to use: its card and modules A and B in evaluation mode, float32."""
+    """A model ready to use, float32 and in evaluation mode.
+
+    Attributes:
+        card: What is known of it.
+        a: Module A.
+        b: Module B.
+        refiners: Refinement networks by kind; none if the model has no refinement.
+        places: The calibration normals' maps, place by place, or None.
+    """
 
     card: Card
     a: Ensemble
     b: Ensemble
+    refiners: dict[str, RefinementNetwork] = field(default_factory=dict)
+    places: PlaceReference | None = None
 
 
 def load_model(folder: Path) -> Model:
@@ -38,7 +54,38 @@ def load_model(folder: Path) -> Model:
     if card.name != folder.name:
         problem = f"{folder / CARD_FILE} is the card of {card.name}."
         raise ModelError(problem, "Restore the folder as it was shipped.")
-    return Model(card, *(_load_module(folder / file, card) for file in MODULE_FILES.values()))
+    a, b = (_load_module(folder / file, card) for file in MODULE_FILES.values())
+    refiners, places = {}, None
+    if REFINEMENT_FILE in card.files:
+        refiners = unpack_refinement(_checked_bytes(folder / REFINEMENT_FILE, card))
+    if PLACES_FILE in card.files:
+        places = unpack_places(_checked_bytes(folder / PLACES_FILE, card))
+    return Model(card, a, b, refiners, places)
+
+
+def pack_places(places: PlaceReference) -> bytes:
+    """Serialise a place reference to safetensors."""
+    tensors = {f"{name}.mean": values for name, values in places.mean.items()}
+    tensors |= {f"{name}.deviation": values for name, values in places.deviation.items()}
+    return save_arrays({name: np.ascontiguousarray(values) for name, values in tensors.items()})
+
+
+def unpack_places(data: bytes) -> PlaceReference:
+    """Read a place reference.
+
+    Raises:
+        ModelError: The bytes are no place reference.
+    """
+    try:
+        arrays = load_arrays(data)
+        names = [key.removesuffix(".mean") for key in arrays if key.endswith(".mean")]
+        return PlaceReference(
+            {name: arrays[f"{name}.mean"] for name in names},
+            {name: arrays[f"{name}.deviation"] for name in names},
+        )
+    except (SafetensorError, KeyError) as error:
+        problem = f"{PLACES_FILE} is damaged: {error}."
+        raise ModelError(problem, "Restore the model as it was shipped.") from error
 
 
 def pack_module(module: Ensemble, *, half: bool) -> bytes:
@@ -74,7 +121,7 @@ def unpack_module(data: bytes, card_network: str, size: int, members: int) -> En
     return ensemble.eval().requires_grad_(False)
 
 
-def _load_module(path: Path, card: Card) -> Ensemble:
+def _checked_bytes(path: Path, card: Card) -> bytes:
     if not path.is_file():
         problem = f"The weights {path} are missing."
         raise ModelError(problem, "Restore the model as it was shipped.")
@@ -82,5 +129,10 @@ def _load_module(path: Path, card: Card) -> Ensemble:
     if hashlib.sha256(data).hexdigest() != card.files.get(path.name):
         problem = f"{path} is not the file its card describes (SHA-256 differs)."
         raise ModelError(problem, "Restore the model as it was shipped; it was not loaded.")
+    return data
+
+
+def _load_module(path: Path, card: Card) -> Ensemble:
+    data = _checked_bytes(path, card)
     with torch.random.fork_rng(devices=[]):
         return unpack_module(data, card.network, card.input_size, card.members)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from ddad_core.calibration import PlaceReference
 from ddad_core.discrepancy import discrepancy_maps, image_scores
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.imaging.geometry import normalise, to_network_grey
+from ddad_core.inference.choice import choose_engine
+from ddad_core.inference.engines import full_precision
+from ddad_core.inference.parity import Reconstruct
+from ddad_core.refinement import RefinementNetwork, refine
 from ddad_core.registry import Model
 from ddad_core.types import Radiograph, ScoreResult
+from ddad_core.vocabulary import BASE_MAPS
 
 BATCH_SIZE = 64
-MAP_NAMES = ("rec", "intra", "inter")
+MAP_NAMES = BASE_MAPS
 SCORE_NAMES = ("a_rec", "a_rec_single", "a_intra", "a_inter")
 
 
@@ -31,6 +37,19 @@ class BatchScores:
 
     scores: dict[str, np.ndarray]
     maps: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What makes further maps out of those of modules A and B.
+
+    Attributes:
+        refiners: Refinement networks in evaluation mode by kind, "r_dual" or "r_intra".
+        places: The calibration normals' maps, place by place, or None.
+    """
+
+    refiners: Mapping[str, RefinementNetwork] = field(default_factory=dict)
+    places: PlaceReference | None = None
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,9 +70,13 @@ def limit_threads(count: int) -> None:
     torch.set_num_threads(max(1, count))
 
 
-@torch.inference_mode()
 def score_grey(
-    a: Ensemble, b: Ensemble, grey: np.ndarray, *, device: torch.device | None = None
+    a: Ensemble,
+    b: Ensemble,
+    grey: np.ndarray,
+    *,
+    device: torch.device | None = None,
+    extras: Extras | None = None,
 ) -> BatchScores:
     """Score prepared images in batches.
 
@@ -62,20 +85,46 @@ def score_grey(
         b: Module B, likewise.
         grey: uint8 (N, S, S), as made by ``to_network_grey``.
         device: Where the modules are; the CPU if None.
+        extras: What else makes maps out of the modules' own.
     """
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in SCORE_NAMES}
-    maps: dict[str, list[np.ndarray]] = {name: [] for name in MAP_NAMES}
+    with full_precision():
+        return score_batches(lambda images: (a(images), b(images)), grey, device, extras)
+
+
+@torch.inference_mode()
+def score_batches(
+    reconstruct: Reconstruct,
+    grey: np.ndarray,
+    device: torch.device | None = None,
+    extras: Extras | None = None,
+) -> BatchScores:
+    """Score prepared images in batches, by whatever reconstructs them.
+
+    Args:
+        reconstruct: Images (B, 1, S, S) on the device -> what modules A and B give back.
+        grey: uint8 (N, S, S), as made by ``to_network_grey``.
+        device: Where to compute; the CPU if None.
+        extras: What else makes maps out of the modules' own.
+    """
+    extras = extras or Extras()
+    device = device or torch.device("cpu")
+    refiners = {kind: network.to(device) for kind, network in extras.refiners.items()}
+    parts: list[BatchScores] = []
     for start in range(0, len(grey), BATCH_SIZE):
         batch = torch.from_numpy(normalise(grey[start : start + BATCH_SIZE]))
-        images = batch.unsqueeze(1).to(device or torch.device("cpu"))  # (B, 1, S, S)
-        found = discrepancy_maps(images, a(images), b(images))
-        for name, values in image_scores(found).items():
-            scores[name].append(values.double().cpu().numpy())
-        for name in MAP_NAMES:
-            maps[name].append(getattr(found, name).float().cpu().numpy())
+        images = batch.unsqueeze(1).to(device)  # (B, 1, S, S)
+        found = discrepancy_maps(images, *reconstruct(images))
+        refined = refine(refiners, found) if refiners else {}
+        means = image_scores(found) | {k: v.mean(dim=(1, 2)) for k, v in refined.items()}
+        scores = {name: values.double().cpu().numpy() for name, values in means.items()}
+        tensors = {name: getattr(found, name) for name in MAP_NAMES} | refined
+        maps = {name: values.float().cpu().numpy() for name, values in tensors.items()}
+        placed = extras.places.calibrate(maps) if extras.places else {}
+        scores |= {name: v.mean(axis=(1, 2), dtype=np.float64) for name, v in placed.items()}
+        parts.append(BatchScores(scores, maps | placed))
     return BatchScores(
-        {name: np.concatenate(parts) for name, parts in scores.items()},
-        {name: np.concatenate(parts) for name, parts in maps.items()},
+        {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
+        {name: np.concatenate([part.maps[name] for part in parts]) for name in parts[0].maps},
     )
 
 
@@ -85,16 +134,23 @@ class Scorer:
     Args:
         model: From the registry.
         device: "auto", "cpu" or "cuda".
+        engine: What runs the networks, by name; the fastest there is if None.
+
+    Attributes:
+        engine_name: What runs the networks.
+        engine_note: Why this engine and no other, in words.
 
     Raises:
-        ModelError: CUDA was asked for and there is none.
+        ModelError: CUDA was asked for and there is none, or the engine asked for is not usable.
     """
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", engine: str | None = None) -> None:
         self.card = model.card
         self.device = resolve_device(device)
-        self._a = model.a.to(self.device)
-        self._b = model.b.to(self.device)
+        chosen = choose_engine(model.a, model.b, model.card.input_size, self.device, prefer=engine)
+        self.engine_name, self.engine_note = chosen.name, chosen.note
+        self._reconstruct = chosen.reconstruct
+        self._extras = Extras(model.refiners, model.places)
 
     def score(self, radiograph: Radiograph) -> ScoreResult:
         """Score one radiograph.
@@ -123,8 +179,12 @@ class Scorer:
         Raises:
             UncalibratedError: The model has no normal reference.
         """
-        found = score_grey(self._a, self._b, grey, device=self.device)
+        found = self.scores(grey)
         return [self._result(found, i) for i in range(len(grey))]
+
+    def scores(self, grey: np.ndarray) -> BatchScores:
+        """Scores and maps of prepared images, uint8 (N, S, S), without judging them."""
+        return score_batches(self._reconstruct, grey, self.device, self._extras)
 
     def _result(self, found: BatchScores, i: int) -> ScoreResult:
         primary = self.card.primary

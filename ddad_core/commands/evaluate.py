@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """`ddad evaluate`."""
     from ddad_core.registry import load_model
-    from ddad_core.scoring import resolve_device, score_grey
-    from ddad_core.training.images import load_grey
+    from ddad_core.scoring import Scorer
+    from ddad_core.training.images import load_roles
     from ddad_core.training.manifest import load_manifest
     from ddad_core.training.pack import add_evaluation
 
@@ -36,9 +36,9 @@ def run(arguments: Namespace) -> int:
         problem = f"{path} has no {arguments.role} images."
         raise ManifestError(problem, "Give a manifest with that part.")
     _check_write_card(arguments, model.card, data)
-    device = resolve_device(arguments.device)
-    grey = load_grey(rows, arguments.images, model.card.input_size)
-    found = score_grey(model.a.to(device), model.b.to(device), grey, device=device)
+    scorer = Scorer(model, arguments.device)
+    grey = load_roles(data, [arguments.role], arguments.images, model.card.input_size)
+    found = scorer.scores(grey[arguments.role])
     result = report.evaluate(
         np.array([row.label for row in rows]),
         found.scores,

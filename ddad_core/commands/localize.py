@@ -51,10 +51,9 @@ def run(arguments: Namespace) -> int:
 
 def _maps(model: Model, grey: np.ndarray, device_name: str) -> dict[str, np.ndarray]:
     """All maps the model has of prepared images, (N, S, S), in the order readers are offered."""
-    from ddad_core.scoring import resolve_device, score_grey
+    from ddad_core.scoring import Scorer
 
-    device = resolve_device(device_name)
-    found = score_grey(model.a.to(device), model.b.to(device), grey, device=device).maps
+    found = Scorer(model, device_name).scores(grey).maps
     return {name: found[name] for name in MAP_TITLES if name in found}
 
 

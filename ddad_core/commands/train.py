@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ddad_core.errors import ManifestError, ModelError, TrainingError
+from ddad_core.errors import ModelError, TrainingError
 
 
 def run(arguments: Namespace) -> int:
     """`ddad train`."""
     from ddad_core.scoring import resolve_device
-    from ddad_core.training import images, loop, pack
+    from ddad_core.training import images, loop, pack, refine
     from ddad_core.training.manifest import load_manifest
 
     folder = arguments.weights / arguments.name
@@ -32,20 +32,21 @@ def run(arguments: Namespace) -> int:
         raise TrainingError(problem, "Train 2 or more networks a module; the method has 3.")
     data = load_manifest(arguments.manifest)
     device = resolve_device(arguments.device)
-    parts = ("normal", "unlabeled", "calibration")
-    for part in parts:
-        if not data.role(part):
-            problem = f"{arguments.manifest} has no {part} images."
-            raise ManifestError(problem, "Training needs normal, unlabeled and calibration rows.")
-        images.check_files(data.role(part), arguments.images)
-    grey = {p: images.load_grey(data.role(p), arguments.images, config.size) for p in parts}
-    trained = loop.train(
-        config,
-        grey["normal"],
-        grey["unlabeled"],
-        run=arguments.run or Path("runs") / arguments.name,
-        device=device,
+    grey = images.load_roles(
+        data, ("normal", "unlabeled", "calibration"), arguments.images, config.size
     )
+    run_folder = arguments.run or Path("runs") / arguments.name
+    trained = loop.train(config, grey["normal"], grey["unlabeled"], run=run_folder, device=device)
+    refinement = None
+    if arguments.refine:
+        refinement = refine.train_refinement(
+            refine.RefinementConfig(epochs=arguments.refine, seed=arguments.seed),
+            trained.a,
+            trained.b,
+            grey["normal"],
+            run=run_folder,
+            device=device,
+        )
     pack.pack_model(
         folder,
         config=config,
@@ -53,6 +54,9 @@ def run(arguments: Namespace) -> int:
         manifest=data,
         calibration=grey["calibration"],
         title=arguments.title,
+        refinement=refinement,
+        primary=arguments.primary,
+        default_map=arguments.default_map,
     )
     print(f"{folder}: trained in {trained.seconds:.0f} s and calibrated.")
     print(f"Measure it: ddad evaluate {arguments.name} --images {arguments.images} --write-card")

@@ -100,10 +100,13 @@ def _load(
 ) -> dict[str, np.ndarray]:
     """Load all parts in one go, so that equal pixels under two roles are noticed."""
     rows = [row for part in parts.values() for row in part]
-    options: dict[str, Any] = {}
-    if getattr(manifest, "reports_duplicates", False):  # a published partition, taken as it is
-        options["report_duplicates"] = True
-    grey = load_grey(rows, images, size, **options)
+    grey = load_grey(
+        rows,
+        images,
+        size,
+        manifest=manifest.path,
+        report_duplicates=manifest.reports_duplicates,  # a published partition, taken as it is
+    )
     ends = np.cumsum([len(part) for part in parts.values()])[:-1]
     return dict(zip(parts, np.split(grey, ends), strict=True))
 

@@ -20,12 +20,12 @@ from ddad_core.evaluation.delong import delong_test
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.experiments.cells import Cell
 from ddad_core.experiments.inputs import Inputs
-from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement, refine
+from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import MODULE_FILES, pack_module
-from ddad_core.scoring import BATCH_SIZE, BatchScores, score_grey
+from ddad_core.scoring import BatchScores, Extras, score_grey
 from ddad_core.training import loop
+from ddad_core.training.pack import LEAST_FOR_PLACES, calibrate_places
 from ddad_core.training.refine import RefinementConfig, train_refinement
-from ddad_core.types import DiscrepancyMaps
 from ddad_core.vocabulary import SCORE_TITLES
 
 COMPARISONS = (("a_inter", "a_rec"), ("r_dual", "a_rec"))
@@ -101,31 +101,21 @@ def train_cell(
     )
 
 
-def score_images(trained: Trained, grey: np.ndarray, *, device: torch.device) -> BatchScores:
-    """Score images, uint8 (N, S, S), with all that a cell has trained."""
-    modules = trained.modules
-    found = score_grey(modules.a.to(device), modules.b.to(device), grey, device=device)
-    return _refined(trained.refiners, found, device) if trained.refiners else found
+def score_parts(
+    trained: Trained, calibration: np.ndarray, test: np.ndarray, *, device: torch.device
+) -> tuple[BatchScores, BatchScores]:
+    """Score calibration normals and test images, uint8 (N, S, S), with all that a cell trained.
 
-
-@torch.inference_mode()
-def _refined(
-    refiners: Mapping[str, RefinementNetwork], found: BatchScores, device: torch.device
-) -> BatchScores:
-    """Add the refined maps and their means to what modules A and B gave."""
-    networks = {kind: network.to(device) for kind, network in refiners.items()}
-    parts: dict[str, list[np.ndarray]] = {kind: [] for kind in networks}
-    for start in range(0, len(found.maps["inter"]), BATCH_SIZE):
-        inter, intra, rec = (
-            torch.from_numpy(found.maps[name][start : start + BATCH_SIZE]).to(device)
-            for name in ("inter", "intra", "rec")
-        )
-        maps = DiscrepancyMaps(rec=rec, rec_single=rec, intra=intra, inter=inter)
-        for kind, values in refine(networks, maps).items():
-            parts[kind].append(values.float().cpu().numpy())
-    maps_of = {kind: np.concatenate(values) for kind, values in parts.items()}
-    means = {kind: values.mean(axis=(1, 2), dtype=np.float64) for kind, values in maps_of.items()}
-    return BatchScores({**found.scores, **means}, {**found.maps, **maps_of})
+    As in a model's card, every second calibration normal says what is usual at a place, and the
+    scores of calibrated maps have the others as their reference.
+    """
+    a, b = trained.modules.a.to(device), trained.modules.b.to(device)
+    normals = score_grey(a, b, calibration, device=device, extras=Extras(trained.refiners))
+    places = None
+    if len(calibration) >= LEAST_FOR_PLACES:
+        places, normals = calibrate_places(normals)
+    found = score_grey(a, b, test, device=device, extras=Extras(trained.refiners, places))
+    return normals, found
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

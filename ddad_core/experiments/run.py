@@ -120,8 +120,9 @@ def finish_cell(
         for name, data in files.items():
             atomic.write_bytes(folder / "weights" / name, data)
     # The test part is touched here for the first and only time.
-    calibration = methods.score_images(trained, inputs.calibration, device=device)
-    test = methods.score_images(trained, inputs.test, device=device)
+    calibration, test = methods.score_parts(
+        trained, inputs.calibration, inputs.test, device=device
+    )
     samples = _samples(inputs, test, calibration)
     written = {
         store.SCORES: store.write_scores(folder, inputs.labels, test.scores, calibration.scores),

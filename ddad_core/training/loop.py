@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,12 +93,14 @@ class TrainedModules:
         b: Module B, likewise.
         seconds: Time spent in training steps, over all interruptions.
         losses: Mean training loss of each epoch by network, for instance ``losses["a-0"]``.
+        hardware: What it was trained on, in words.
     """
 
     a: Ensemble
     b: Ensemble
     seconds: float
     losses: dict[str, list[float]]
+    hardware: str = ""
 
 
 @dataclass(eq=False)
@@ -188,7 +192,14 @@ def train(
         b=Ensemble([lane.network for lane in lanes["b"]]).eval(),
         seconds=sum(lane.seconds for lane in every),
         losses={lane.name: lane.losses for lane in every},
+        hardware=_hardware(device),
     )
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} x {platform.machine()} CPU cores"
 
 
 def _check_images(config: TrainingConfig, normal: np.ndarray, unlabeled: np.ndarray) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE, SCHEMA, estimate_to, load_card
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError, TrainingError
@@ -23,15 +24,31 @@ from ddad_core.evaluation.metrics import proportion
 from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
-from ddad_core.registry import MODULE_FILES, pack_module, unpack_module
-from ddad_core.scoring import MAP_NAMES, BatchScores, score_grey
+from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
+from ddad_core.registry import (
+    MODULE_FILES,
+    PLACES_FILE,
+    pack_module,
+    pack_places,
+    unpack_module,
+)
+from ddad_core.scoring import MAP_NAMES, BatchScores, Extras, score_grey
 from ddad_core.training.loop import TrainedModules, TrainingConfig
 from ddad_core.training.manifest import Manifest
+from ddad_core.training.refine import TrainedRefinement
+from ddad_core.vocabulary import MAP_TITLES, map_of_score
 
 PRIMARY = "a_inter"
 MAX_NORMAL_RATE = 0.10
 HALF_PRECISION_TOLERANCE = 1e-3
 """Largest relative change of any calibration score that half precision may cause."""
+
+LEAST_FOR_PLACES = 20
+"""Calibration normals needed to calibrate maps by place: half of them for the statistics."""
+GUARANTEE = (
+    "Among images exchangeable with the n calibration normals, a p-value (1 + normals at least as "
+    "high) / (n + 1) is at most alpha with probability at most alpha, for every alpha and n."
+)
 
 USE = (
     "Decision support for research. Not a medical device: not for diagnosis, triage or any "
@@ -47,6 +64,9 @@ def pack_model(
     manifest: Manifest,
     calibration: np.ndarray,
     title: str = "",
+    refinement: TrainedRefinement | None = None,
+    primary: str = PRIMARY,
+    default_map: str = "",
 ) -> None:
     """Calibrate trained modules on held-apart normals and write the model folder.
 
@@ -57,6 +77,13 @@ def pack_model(
         manifest: The data set; its sidecar names source, licence and population.
         calibration: Calibration normals, uint8 (N, S, S).
         title: For people; made from the data set if empty.
+        refinement: Trained on D_n with A and B frozen, or None.
+        primary: The score the operating point is stated for.
+        default_map: The map a reader is shown first; that of the primary score if empty.
+
+    The maps of every second calibration normal say what is usual at a place; the scores taken
+    from calibrated maps have the other ones as their reference, so that those stay exchangeable
+    with new normals. All other scores have all calibration normals.
 
     Raises:
         ModelError: The folder exists; weights are never edited in place.
@@ -68,7 +95,16 @@ def pack_model(
     if not len(calibration):
         problem = f"The manifest {manifest.name} has no calibration normals."
         raise TrainingError(problem, "Without them nothing may be called abnormal; add some.")
-    files, reference, precision = _choose_precision(config, trained, calibration)
+    refiners = refinement.networks if refinement else {}
+    files, reference, precision = _choose_precision(config, trained, calibration, refiners)
+    if len(calibration) >= LEAST_FOR_PLACES:
+        places, reference = calibrate_places(reference)
+        files = {**files, PLACES_FILE: pack_places(places)}
+    if primary not in reference.scores:
+        problem = f"The model has no score {primary}."
+        raise TrainingError(problem, f"Choose one of: {', '.join(reference.scores)}.")
+    if refinement:
+        files = {**files, REFINEMENT_FILE: pack_refinement(refiners)}
     about = manifest.about
     card: dict[str, Any] = {
         "schema": SCHEMA,
@@ -100,16 +136,19 @@ def pack_model(
             **asdict(config),
             "seconds": round(trained.seconds, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "hardware": f"{os.cpu_count()} x {platform.machine()} CPU cores",
+            "hardware": trained.hardware,
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
             "final_loss": {name: round(losses[-1], 5) for name, losses in trained.losses.items()},
+            "refinement": _refinement_facts(refinement),
         },
         "reference": {
             "n": len(calibration),
+            "guarantee": GUARANTEE,
             "scores": {name: np.sort(values).tolist() for name, values in reference.scores.items()},
         },
         "maps": _map_displays(reference, config.network),
-        "operating_point": _operating_point(reference.scores[PRIMARY]),
+        "default_map": default_map or map_of_score(primary),
+        "operating_point": _operating_point(primary, reference.scores[primary]),
         "evaluation": None,
     }
     _write_folder(folder, files, card)
@@ -169,21 +208,51 @@ def _delong_to(test: DelongTest) -> dict[str, Any]:
 
 
 def _choose_precision(
-    config: TrainingConfig, trained: TrainedModules, calibration: np.ndarray
+    config: TrainingConfig,
+    trained: TrainedModules,
+    calibration: np.ndarray,
+    refiners: Mapping[str, RefinementNetwork],
 ) -> tuple[dict[str, bytes], BatchScores, str]:
     """Half precision if no calibration score changes by the tolerance or more, else full."""
-    full = score_grey(trained.a, trained.b, calibration)
+    extras = Extras(refiners)
+    full = score_grey(trained.a, trained.b, calibration, extras=extras)
     files = _packed(trained, half=True)
     a, b = (_unpacked(data, config) for data in files.values())
-    reference = score_grey(a, b, calibration)
+    reference = score_grey(a, b, calibration, extras=extras)
     change = max(
-        float(np.max(np.abs(reference.scores[name] - full.scores[name]) / full.scores[name]))
-        for name in full.scores
+        float(np.max(np.abs(reference.scores[name] - values) / values))
+        for name, values in full.scores.items()
     )
     if change < HALF_PRECISION_TOLERANCE:
         words = "float16 (linear layers), float32 (the rest)"
         return files, reference, f"{words}; calibration scores differ by {change:.1e}"
     return _packed(trained, half=False), full, "float32"
+
+
+def calibrate_places(reference: BatchScores) -> tuple[PlaceReference, BatchScores]:
+    """Take what is usual at a place from every second normal, and calibrate the others' maps.
+
+    Args:
+        reference: Scores and maps of the calibration normals.
+
+    Returns:
+        The statistics, and the scores and maps with those of the calibrated maps added.
+    """
+    base = {name: reference.maps[name] for name in MAP_NAMES}
+    places = PlaceReference.of({name: maps[::2] for name, maps in base.items()})
+    placed = places.calibrate({name: maps[1::2] for name, maps in base.items()})
+    means = {name: maps.mean(axis=(1, 2), dtype=np.float64) for name, maps in placed.items()}
+    return places, BatchScores({**reference.scores, **means}, {**reference.maps, **placed})
+
+
+def _refinement_facts(refinement: TrainedRefinement | None) -> dict[str, Any] | None:
+    if refinement is None:
+        return None
+    return {
+        **asdict(refinement.config),
+        "seconds": round(refinement.seconds, 1),
+        "final_loss": {kind: round(values[-1], 6) for kind, values in refinement.losses.items()},
+    }
 
 
 def _packed(trained: TrainedModules, *, half: bool) -> dict[str, bytes]:
@@ -195,11 +264,11 @@ def _unpacked(data: bytes, config: TrainingConfig) -> Ensemble:
     return unpack_module(data, config.network, config.size, config.members)
 
 
-def _operating_point(scores: np.ndarray) -> dict[str, Any]:
+def _operating_point(primary: str, scores: np.ndarray) -> dict[str, Any]:
     threshold = threshold_for_normal_rate(scores, MAX_NORMAL_RATE)
     flagged = confusion(np.zeros(len(scores)), scores, threshold).flagged
     return {
-        "score": PRIMARY,
+        "score": primary,
         "threshold": threshold,
         "policy": f"Flags at most {MAX_NORMAL_RATE:.0%} of the calibration normals",
         "n": len(scores),
@@ -210,13 +279,15 @@ def _operating_point(scores: np.ndarray) -> dict[str, Any]:
 
 def _map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
     plain, squared = ("σ", "σ²") if network == "ae-u" else ("grey", "grey²")
+    units = {"rec": squared, "intra": plain, "inter": plain}
     displays = {}
-    for name in MAP_NAMES:
+    for name in (name for name in MAP_TITLES if name in reference.maps):
         threshold, maximum = np.percentile(reference.maps[name], [95, 99.9])
+        top = float(f"{maximum:.4g}")
         displays[name] = {
             "threshold": float(f"{threshold:.4g}"),
-            "maximum": float(f"{maximum:.4g}"),
-            "unit": squared if name == "rec" else plain,
+            "maximum": top if top > 0 else 1.0,
+            "unit": units.get(name, "SD" if name.startswith("c_") else "0 to 1"),
         }
     return displays
 

@@ -93,11 +93,13 @@ class TrainedRefinement:
     """What training gives.
 
     Attributes:
+        config: What was trained.
         networks: By kind, in evaluation mode on the CPU.
         losses: Mean training loss of each epoch by kind.
         seconds: Time spent in epochs, over all interruptions.
     """
 
+    config: RefinementConfig
     networks: dict[str, RefinementNetwork]
     losses: dict[str, list[float]]
     seconds: float
@@ -173,6 +175,7 @@ def train_refinement(
                 for kind, learner in progress.learners.items():
                     on_epoch(kind, progress.done, learner.losses[-1])
     return TrainedRefinement(
+        config=config,
         networks={
             kind: learner.network.cpu().eval().requires_grad_(False)
             for kind, learner in progress.learners.items()

@@ -1,0 +1,1 @@
+"""How trained modules are run: the engines, and the choice between them."""
