@@ -44,6 +44,6 @@ def run(arguments: Namespace) -> int:
     print(
         f"{arguments.out}: A_{arguments.map} by {card.name}, painted from {display.threshold:g} "
         f"{display.unit}; {card.primary} {result.score:.4g}, percentile "
-        f"{result.percentile:.0f} among {len(card.reference.of_score(card.primary))} calibration normals"
+        f"{result.percentile:.0f} among {card.operating_point.n} calibration normals"
     )
     return 0

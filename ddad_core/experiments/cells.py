@@ -112,9 +112,9 @@ def make_plan(config: ExperimentConfig, inputs: Inputs, device: torch.device) ->
         training = TrainingConfig(
             network=network, seed=seed, **asdict(replace(config.training, epochs=epochs))
         )
-        cell = _cell(
-            training, config.refinement if refined else None, point, inputs, fixed
-        )  # fmt: skip
+        asked = config.refinement if refined else None
+        refinement = asked if asked and network in asked.networks else None
+        cell = _cell(training, refinement, point, inputs, fixed)
         same_training = json.dumps({**cell.identity, "refinement": None}, sort_keys=True)
         name = by_training.setdefault(same_training, cell.name)
         cells.setdefault(name, cell)
@@ -155,6 +155,15 @@ def _fixed_identity(inputs: Inputs, device: torch.device) -> dict[str, Any]:
     }
 
 
+def _refinement_identity(settings: RefinementSettings | None) -> dict[str, Any] | None:
+    """What decides a cell's refinement; which other cells have one does not."""
+    if settings is None:
+        return None
+    values = asdict(settings)
+    del values["networks"]
+    return values
+
+
 def _cell(
     training: TrainingConfig,
     refinement: RefinementSettings | None,
@@ -165,7 +174,7 @@ def _cell(
     identity = {
         **fixed,
         "training": asdict(training),
-        "refinement": asdict(refinement) if refinement else None,
+        "refinement": _refinement_identity(refinement),
         "unlabeled": digest_of(inputs.unlabeled(point)),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -41,6 +41,10 @@ class TrainingSettings:
 class RefinementSettings:
     """How the refinement networks (R_dual, R_intra) are trained; the defaults are the paper's."""
 
+    networks: tuple[str, ...] = key(
+        tree.several(_network, "a list of networks"), "which rows of the table have it",
+        default=NETWORKS,
+    )  # fmt: skip
     epochs: int = key(tree.whole(1), "epochs of every refinement network", default=100)
     batch_size: int = key(tree.whole(2), "images a step", default=8)
     learning_rate: float = key(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ddad_core.evaluation import metrics
 from ddad_core.evaluation.delong import delong_test
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.experiments.cells import Cell
+from ddad_core.experiments.config import RefinementSettings
 from ddad_core.experiments.inputs import Inputs
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import MODULE_FILES, pack_module
@@ -85,7 +86,7 @@ def train_cell(
     if cell.refinement is None:
         return Trained(modules, {}, modules.seconds, dict(modules.losses))
     refined = train_refinement(
-        RefinementConfig(seed=cell.training.seed, **asdict(cell.refinement)),
+        _refinement_config(cell.training.seed, cell.refinement),
         modules.a,
         modules.b,
         inputs.normal,
@@ -98,6 +99,15 @@ def train_cell(
         refined.networks,
         modules.seconds + refined.seconds,
         {**modules.losses, **refined.losses},
+    )
+
+
+def _refinement_config(seed: int, settings: RefinementSettings) -> RefinementConfig:
+    return RefinementConfig(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=seed,
     )
 
 

@@ -120,9 +120,7 @@ def finish_cell(
         for name, data in files.items():
             atomic.write_bytes(folder / "weights" / name, data)
     # The test part is touched here for the first and only time.
-    calibration, test = methods.score_parts(
-        trained, inputs.calibration, inputs.test, device=device
-    )
+    calibration, test = methods.score_parts(trained, inputs.calibration, inputs.test, device=device)
     samples = _samples(inputs, test, calibration)
     written = {
         store.SCORES: store.write_scores(folder, inputs.labels, test.scores, calibration.scores),

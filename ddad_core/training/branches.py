@@ -25,8 +25,8 @@ from ddad_core.training.checkpoints import load_checkpoint, save_checkpoint
 from ddad_core.training.loop import Lane, OnEpoch, TrainingConfig
 from ddad_core.types import Reconstruction
 
-CHECKPOINT_EVERY = 50
-"""Epochs between checkpoints; an epoch takes a fraction of a second."""
+CHECKPOINT_SECONDS = 30.0
+"""Time between checkpoints; an epoch takes a fraction of a second, and a checkpoint is large."""
 WARM_UP_STEPS = 3
 
 
@@ -225,6 +225,7 @@ def train_branches(
     every = [lane for group in lanes.values() for lane in group]
     steps = sum(module.steps * len(module.lanes) for module in branches.values())
     bar.update(len(every[0].losses) * steps)
+    saved = time.perf_counter()
     while len(every[0].losses) < config.epochs:
         started = time.perf_counter()
         _train_epoch(list(branches.values()))
@@ -233,7 +234,8 @@ def train_branches(
         for lane in every:
             lane.seconds += seconds
         done = len(every[0].losses)
-        if done % CHECKPOINT_EVERY == 0 or done == config.epochs:
+        if time.perf_counter() - saved > CHECKPOINT_SECONDS or done == config.epochs:
+            saved = time.perf_counter()
             save_checkpoint(
                 {name: module.state_dict() for name, module in branches.items()}, path, digest
             )
