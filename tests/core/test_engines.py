@@ -120,11 +120,27 @@ def test_an_engine_made_again_scores_the_same_to_the_bit(name):
         assert np.array_equal(first.maps[shown], second.maps[shown])
 
 
+def test_scores_by_onnx_runtime_do_not_depend_on_the_number_of_threads():
+    a, b = modules()
+    grey = plausible_grey(41, 32)  # 16 + 16 + 9
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            engine = choose_engine(a, b, 32, CPU, prefer="onnxruntime")
+            torch.set_num_threads(1)
+            found.append(engine.reconstruct(torch.from_numpy(grey).float().unsqueeze(1) / 255))
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(*found, strict=True):
+        assert one.means.shape == (2, 41, 1, 32, 32) and torch.equal(one.means, other.means)
+
+
 @pytest.mark.parametrize("name", ON_CPU)
 def test_an_engine_is_safe_to_share_between_threads(name):
     a, b = modules()
     engine = choose_engine(a, b, 32, CPU, prefer=name)
-    images = [plausible_grey(1 + i % 3, 32, seed=i) for i in range(16)]
+    images = [plausible_grey(1 + 9 * (i % 3), 32, seed=i) for i in range(16)]
     alone = [score_batches(engine.reconstruct, grey).maps["inter"] for grey in images]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda g: score_batches(engine.reconstruct, g).maps, images))
