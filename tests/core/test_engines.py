@@ -232,11 +232,18 @@ def test_made_up_images_are_always_the_same_and_use_the_whole_range():
     assert not np.array_equal(images[0], images[1])
 
 
-def test_convolutions_are_not_rounded_while_scoring():
-    before = torch.backends.cudnn.allow_tf32
-    with full_precision():
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == before
+def test_nothing_is_rounded_to_tf32_while_scoring():
+    def rounded():
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    before = rounded()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with full_precision():
+            assert rounded() == (False, "highest")
+        assert rounded() == (before[0], "high")
+    finally:
+        torch.set_float32_matmul_precision(before[1])
 
 
 def test_long_batches_are_cut_padded_and_joined_in_order(monkeypatch):
