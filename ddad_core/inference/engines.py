@@ -36,13 +36,16 @@ class Engine(Protocol):
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep cuDNN from rounding convolutions to TF32 (10 bits), which moves scores by 1e-3."""
-    before = torch.backends.cudnn.allow_tf32
+    """Keep CUDA from rounding factors to TF32 (10 bits), which moves scores by 1e-3."""
+    convolutions = torch.backends.cudnn.allow_tf32
+    products = torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
 
 
 def _keep_thread_limit() -> None:
@@ -72,7 +75,7 @@ class EagerEngine:
 
 
 class FoldedEngine:
-    """The modules with batch norm folded away, channels innermost in memory."""
+    """The modules with batch norm folded away; on a CPU with channels innermost in memory."""
 
     name = "folded"
 
@@ -165,4 +168,6 @@ def joined(parts: list[EnsembleReconstruction]) -> EnsembleReconstruction:
 
 def _folded(module: Ensemble, device: torch.device) -> Ensemble:
     folded = fold_ensemble(module).to(device)
-    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return folded

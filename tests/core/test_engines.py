@@ -120,11 +120,27 @@ def test_an_engine_made_again_scores_the_same_to_the_bit(name):
         assert np.array_equal(first.maps[shown], second.maps[shown])
 
 
+def test_scores_by_onnx_runtime_do_not_depend_on_the_number_of_threads():
+    a, b = modules()
+    grey = plausible_grey(41, 32)  # 16 + 16 + 9
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            engine = choose_engine(a, b, 32, CPU, prefer="onnxruntime")
+            torch.set_num_threads(1)
+            found.append(engine.reconstruct(torch.from_numpy(grey).float().unsqueeze(1) / 255))
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(*found, strict=True):
+        assert one.means.shape == (2, 41, 1, 32, 32) and torch.equal(one.means, other.means)
+
+
 @pytest.mark.parametrize("name", ON_CPU)
 def test_an_engine_is_safe_to_share_between_threads(name):
     a, b = modules()
     engine = choose_engine(a, b, 32, CPU, prefer=name)
-    images = [plausible_grey(1 + i % 3, 32, seed=i) for i in range(16)]
+    images = [plausible_grey(1 + 9 * (i % 3), 32, seed=i) for i in range(16)]
     alone = [score_batches(engine.reconstruct, grey).maps["inter"] for grey in images]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda g: score_batches(engine.reconstruct, g).maps, images))
@@ -216,11 +232,18 @@ def test_made_up_images_are_always_the_same_and_use_the_whole_range():
     assert not np.array_equal(images[0], images[1])
 
 
-def test_convolutions_are_not_rounded_while_scoring():
-    before = torch.backends.cudnn.allow_tf32
-    with full_precision():
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == before
+def test_nothing_is_rounded_to_tf32_while_scoring():
+    def rounded():
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    before = rounded()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with full_precision():
+            assert rounded() == (False, "highest")
+        assert rounded() == (before[0], "high")
+    finally:
+        torch.set_float32_matmul_precision(before[1])
 
 
 def test_long_batches_are_cut_padded_and_joined_in_order(monkeypatch):
