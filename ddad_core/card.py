@@ -20,6 +20,8 @@ SCHEMA = 1
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "nih-ae-u"
 """Judges a radiograph whose patient's age is unknown."""
+PREFERRED = (DEFAULT_MODEL, "kermany-ae-u-128")
+"""Asked first, in this order, where several models were made for an age."""
 
 
 @dataclass(frozen=True)
@@ -239,4 +241,6 @@ def choose_card(cards: Sequence[Card], age: float | None) -> Card:
     default = by_name.get(DEFAULT_MODEL, cards[0])
     if age is None or default.population.includes(age):
         return default
-    return next((card for card in cards if card.population.includes(age)), default)
+    preferred = [by_name[name] for name in PREFERRED if name in by_name]
+    fitting = (card for card in (*preferred, *cards) if card.population.includes(age))
+    return next(fitting, default)

@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, evaluate, localize, experiment, score, render, models, export."""
+"""`ddad`: manifest, train, calibrate, evaluate, localize, experiment, score, render, models, export."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddad_core.commands import (
+    calibrate,
     evaluate,
     experiment,
     export,
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_manifest(sub)
     _add_train(sub)
+    _add_calibrate(sub)
     _add_evaluate(sub)
     _add_localize(sub)
     _add_experiment(sub)
@@ -123,16 +125,32 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
         metavar="EPOCHS",
         help="also train R_dual and R_intra (100 epochs unless given)",
     )
+    _calibration_options(parser)
+    parser.add_argument("--run", type=Path, help="checkpoint folder (default: runs/NAME)")
+    _weights_option(parser)
+    _device_option(parser)
+    parser.set_defaults(command=train.run)
+
+
+def _add_calibrate(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser("calibrate", help="write a model anew with another calibration")
+    parser.add_argument("model", help="name of a model, calibrated or not")
+    parser.add_argument("--name", required=True, help="of the new model")
+    parser.add_argument("--images", type=Path, required=True, help="folder the paths start from")
+    parser.add_argument("--manifest", type=Path, help="default: the card's own")
+    _calibration_options(parser)
+    parser.set_defaults(manifests=DEFAULT_MANIFESTS)
+    _weights_option(parser)
+    parser.set_defaults(command=calibrate.run)
+
+
+def _calibration_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--primary", default="a_inter", choices=tuple(SCORE_TITLES), help="score that judges"
     )
     parser.add_argument(
         "--default-map", default="", choices=("", *MAP_TITLES), help="map shown first"
     )
-    parser.add_argument("--run", type=Path, help="checkpoint folder (default: runs/NAME)")
-    _weights_option(parser)
-    _device_option(parser)
-    parser.set_defaults(command=train.run)
 
 
 def _add_evaluate(sub: argparse._SubParsersAction) -> None:

@@ -34,6 +34,7 @@ class Model:
         b: Module B.
         refiners: Refinement networks by kind; none if the model has no refinement.
         places: The calibration normals' maps, place by place, or None.
+        folder: Where it was loaded from.
     """
 
     card: Card
@@ -41,6 +42,7 @@ class Model:
     b: Ensemble
     refiners: dict[str, RefinementNetwork] = field(default_factory=dict)
     places: PlaceReference | None = None
+    folder: Path = Path()
 
 
 def load_model(folder: Path) -> Model:
@@ -60,7 +62,7 @@ def load_model(folder: Path) -> Model:
         refiners = unpack_refinement(_checked_bytes(folder / REFINEMENT_FILE, card))
     if PLACES_FILE in card.files:
         places = unpack_places(_checked_bytes(folder / PLACES_FILE, card))
-    return Model(card, a, b, refiners, places)
+    return Model(card, a, b, refiners, places, folder)
 
 
 def pack_places(places: PlaceReference) -> bytes:

@@ -128,6 +128,7 @@ class _Recording:
     def __init__(
         self, modules: tuple[Ensemble, Ensemble], n: int, size: int, device: torch.device
     ) -> None:
+        self._modules = modules  # the recording reads their weights where they lie
         self._images = torch.zeros(n, 1, size, size, device=device)
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))

@@ -28,6 +28,7 @@ from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refine
 from ddad_core.registry import (
     MODULE_FILES,
     PLACES_FILE,
+    Model,
     pack_module,
     pack_places,
     unpack_module,
@@ -89,9 +90,7 @@ def pack_model(
         ModelError: The folder exists; weights are never edited in place.
         TrainingError: There are no calibration normals.
     """
-    if folder.exists():
-        problem = f"{folder} exists, and a model is never edited in place."
-        raise ModelError(problem, "Give another --name, or remove the folder yourself.")
+    _check_new(folder)
     if not len(calibration):
         problem = f"The manifest {manifest.name} has no calibration normals."
         raise TrainingError(problem, "Without them nothing may be called abnormal; add some.")
@@ -100,9 +99,6 @@ def pack_model(
     if len(calibration) >= LEAST_FOR_PLACES:
         places, reference = calibrate_places(reference)
         files = {**files, PLACES_FILE: pack_places(places)}
-    if primary not in reference.scores:
-        problem = f"The model has no score {primary}."
-        raise TrainingError(problem, f"Choose one of: {', '.join(reference.scores)}.")
     if refinement:
         files = {**files, REFINEMENT_FILE: pack_refinement(refiners)}
     about = manifest.about
@@ -115,10 +111,7 @@ def pack_model(
         "members": config.members,
         "pixels": PUBLISHED_PIXELS.replace("S x S", f"{config.size} x {config.size}"),
         "precision": precision,
-        "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in files.items()
-        },
+        "files": _file_facts(files),
         "use": USE,
         "population": {
             "description": about.get("population") or about.get("title") or "not stated",
@@ -141,17 +134,80 @@ def pack_model(
             "final_loss": {name: round(losses[-1], 5) for name, losses in trained.losses.items()},
             "refinement": _refinement_facts(refinement),
         },
-        "reference": {
-            "n": len(calibration),
-            "guarantee": GUARANTEE,
-            "scores": {name: np.sort(values).tolist() for name, values in reference.scores.items()},
-        },
-        "maps": _map_displays(reference, config.network),
-        "default_map": default_map or map_of_score(primary),
-        "operating_point": _operating_point(primary, reference.scores[primary]),
+        **_calibration_facts(reference, len(calibration), config.network, primary, default_map),
         "evaluation": None,
     }
     _write_folder(folder, files, card)
+
+
+def recalibrate(
+    folder: Path, model: Model, calibration: np.ndarray, *, primary: str, default_map: str = ""
+) -> None:
+    """Write a model anew with another calibration or primary score; its networks stay.
+
+    Args:
+        folder: ``weights/<name>`` of the new model; must not exist.
+        model: The model as it is, calibrated or not.
+        calibration: Calibration normals, uint8 (N, S, S).
+        primary: The score the operating point is stated for.
+        default_map: The map a reader is shown first; that of the primary score if empty.
+
+    Raises:
+        ModelError: The folder exists.
+        TrainingError: There are too few normals, or the model has no such score.
+    """
+    _check_new(folder)
+    raw = model.card.raw
+    if len(calibration) < LEAST_FOR_PLACES:
+        problem = f"{len(calibration)} calibration normals are too few."
+        raise TrainingError(problem, f"Give {LEAST_FOR_PLACES} or more.")
+    found = score_grey(model.a, model.b, calibration, extras=Extras(model.refiners))
+    places, reference = calibrate_places(found)
+    files = {
+        name: (model.folder / name).read_bytes() for name in raw["files"] if name != PLACES_FILE
+    }
+    files[PLACES_FILE] = pack_places(places)
+    card = {
+        **raw,
+        "name": folder.name,
+        "files": _file_facts(files),
+        **_calibration_facts(reference, len(calibration), raw["network"], primary, default_map),
+        "evaluation": None,
+    }
+    _write_folder(folder, files, card)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists():
+        problem = f"{folder} exists, and a model is never edited in place."
+        raise ModelError(problem, "Give another --name, or remove the folder yourself.")
+
+
+def _file_facts(files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        for name, data in files.items()
+    }
+
+
+def _calibration_facts(
+    reference: BatchScores, n: int, network: str, primary: str, default_map: str
+) -> dict[str, Any]:
+    """What a card says from the calibration normals' scores and maps.
+
+    Raises:
+        TrainingError: There is no such primary score.
+    """
+    if primary not in reference.scores:
+        problem = f"The model has no score {primary}."
+        raise TrainingError(problem, f"Choose one of: {', '.join(reference.scores)}.")
+    scores = {name: np.sort(values).tolist() for name, values in reference.scores.items()}
+    return {
+        "reference": {"n": n, "guarantee": GUARANTEE, "scores": scores},
+        "maps": _map_displays(reference, network),
+        "default_map": default_map or map_of_score(primary),
+        "operating_point": _operating_point(primary, reference.scores[primary]),
+    }
 
 
 def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> None:
