@@ -70,7 +70,7 @@ def _model(card: Card) -> str:
 
 
 def _origin(card: Card) -> list[tuple[str, str]]:
-    data, training, reference = card.raw["data"], card.raw["training"], card.raw["reference"]
+    data, training = card.raw["data"], card.raw["training"]
     point = card.operating_point
     rate = card.raw["operating_point"]["rate"]
     counts = data["counts"]
@@ -83,7 +83,10 @@ def _origin(card: Card) -> list[tuple[str, str]]:
         )
     )
     return [
-        ("Model", f"`{card.name}`: {card.network.upper()}, K = {card.members}"),
+        (
+            "Model",
+            f"`{card.name}`: {card.network.upper()}, K = {card.members}, {card.input_size} x {card.input_size}",
+        ),
         ("Data", f"{data['title']}; {data['licence']}"),
         ("Made for", card.population.description),
         ("Abnormal means", data["abnormal_means"]),
@@ -100,7 +103,7 @@ def _origin(card: Card) -> list[tuple[str, str]]:
         ),
         (
             "Share of the calibration normals it flags",
-            f"{_interval(rate)}, {point.flagged} of {reference['n']}",
+            f"{_interval(rate)}, {point.flagged} of {point.n}",
         ),
     ]
 
@@ -125,6 +128,13 @@ def _measured(card: Card, evaluation: dict[str, Any]) -> list[tuple[str, str]]:
             "Sensitivity at specificity 0.9", evaluation.get("sensitivity_at_specificity_90", {})
         ),
         ("A_inter less A_rec (ensemble)", _interval(evaluation["auc_inter_minus_rec"], "+.3f")),
+        *(
+            (
+                f"{SCORE_TITLES[name]} less A_rec (ensemble), DeLong",
+                f"{_interval(found['auc_minus_rec'], '+.3f')}, p {_p_value(found['p_value'])}",
+            )
+            for name, found in evaluation.get("delong", {}).items()
+        ),
         *(by_view or [("AUC within views", "the data set does not say the views")]),
         (
             "Sensitivity at the operating point",
@@ -135,6 +145,10 @@ def _measured(card: Card, evaluation: dict[str, Any]) -> list[tuple[str, str]]:
             f"{_interval(point['specificity'])}, {counts['true_negative']} of {normal}",
         ),
     ]
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _by_score(figure: str, found: dict[str, Any]) -> list[tuple[str, str]]:

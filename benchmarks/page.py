@@ -19,6 +19,14 @@ written by those commands; do not edit them by hand.
 ## Models
 <!-- models:start -->
 <!-- models:end -->
+
+## Where the maps point
+<!-- localization:start -->
+<!-- localization:end -->
+
+## Experiments
+<!-- experiments:start -->
+<!-- experiments:end -->
 """
 
 

@@ -1,4 +1,4 @@
-"""`ddad`: manifest, train, calibrate, evaluate, localize, experiment, score, render, models, export."""
+"""`ddad`: its commands and their options; what each does lies in ``ddad_core.commands``."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def _add_render(sub: argparse._SubParsersAction) -> None:
     parser = sub.add_parser("render", help="write the picture the viewer shows by default")
     parser.add_argument("file", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    parser.add_argument("--map", default="inter", choices=("inter", "intra", "rec"))
+    parser.add_argument("--map", default="inter", choices=tuple(MAP_TITLES))
     parser.add_argument("--model", help="default: by the patient's age, else nih-ae-u")
     _weights_option(parser)
     _device_option(parser)

@@ -27,10 +27,12 @@ from ddad_core.imaging.suitability import check_suitability
 from ddad_core.registry import load_model
 from ddad_core.scoring import BATCH_SIZE, Scorer
 from ddad_core.types import ScoreResult
+from ddad_core.vocabulary import SCORE_TITLES
 
 STATUSES = ("scored", "warned", "refused")
+SCORE_COLUMNS = tuple(name for name in SCORE_TITLES if name != "a_rec_single")
 COLUMNS = (
-    "path", "sha256", "status", "reason", "model", "a_rec", "a_intra", "a_inter", "score",
+    "path", "sha256", "status", "reason", "model", *SCORE_COLUMNS, "score_name", "score",
     "p_value", "abnormal", "warnings", "seconds",
 )  # fmt: skip
 FORMATS = (".csv", ".json", ".parquet")
@@ -168,7 +170,8 @@ def _score_batch(batch: list[_Prepared], models: _Models) -> None:
 def _columns(card: Card, result: ScoreResult) -> Row:
     return {
         "model": card.name,
-        **{name: result.scores[name] for name in ("a_rec", "a_intra", "a_inter")},
+        **{name: result.scores.get(name) for name in SCORE_COLUMNS},
+        "score_name": card.primary,
         "score": result.score,
         "p_value": result.p_value,
         "abnormal": is_flagged(result.score, card.operating_point.threshold),

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from ddad_core.card import choose_card, list_cards, load_card
 from ddad_core.errors import RequestError
+from ddad_core.vocabulary import MAP_TITLES
 
 
 def run(arguments: Namespace) -> int:
@@ -27,6 +28,9 @@ def run(arguments: Namespace) -> int:
         card = choose_card(list_cards(arguments.weights), radiograph.facts.age_years)
     scorer = Scorer(load_model(arguments.weights / card.name), arguments.device)
     result = scorer.score(radiograph)
+    if arguments.map not in card.maps:
+        problem = f"{card.name} has no map {arguments.map}."
+        raise RequestError(problem, f"It has: {', '.join(card.maps)}.")
     display = card.maps[arguments.map]
     picture = render_overlay(
         radiograph,
@@ -42,8 +46,8 @@ def run(arguments: Namespace) -> int:
         problem = f"{arguments.out} cannot be written: {error.strerror}."
         raise RequestError(problem, "Give another --out.") from error
     print(
-        f"{arguments.out}: A_{arguments.map} by {card.name}, painted from {display.threshold:g} "
-        f"{display.unit}; {card.primary} {result.score:.4g}, percentile "
+        f"{arguments.out}: {MAP_TITLES[arguments.map]} by {card.name}, painted from "
+        f"{display.threshold:g} {display.unit}; {card.primary} {result.score:.4g}, percentile "
         f"{result.percentile:.0f} among {card.operating_point.n} calibration normals"
     )
     return 0
