@@ -68,7 +68,8 @@ def training_memory_mb() -> float:
     code = (
         "import resource, tempfile, pathlib, numpy as np\n"
         "from ddad_core.training.loop import TrainingConfig, train\n"
-        f"g = np.random.default_rng(0).integers(0, 256, ({MEMORY_IMAGES}, 64, 64), dtype=np.uint8)\n"
+        "r = np.random.default_rng(0)\n"
+        f"g = r.integers(0, 256, ({MEMORY_IMAGES}, 64, 64), dtype=np.uint8)\n"
         "c = TrainingConfig(epochs=1, batch_size=512)\n"
         "train(c, g[:2000], g[2000:], run=pathlib.Path(tempfile.mkdtemp()))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"

@@ -85,7 +85,8 @@ def _origin(card: Card) -> list[tuple[str, str]]:
     return [
         (
             "Model",
-            f"`{card.name}`: {card.network.upper()}, K = {card.members}, {card.input_size} x {card.input_size}",
+            f"`{card.name}`: {card.network.upper()}, K = {card.members}, "
+            + f"{card.input_size} x {card.input_size}",
         ),
         ("Data", f"{data['title']}; {data['licence']}"),
         ("Made for", card.population.description),

@@ -175,9 +175,9 @@ def _add_localize(sub: argparse._SubParsersAction) -> None:
     parser = sub.add_parser("localize", help="measure how well a model's maps find boxed findings")
     parser.add_argument("model", help="name of a model")
     parser.add_argument("--images", type=Path, required=True, help="folder of the images")
-    parser.add_argument(
-        "--boxes", type=Path, required=True, help="CSV: image, finding, x, y, width, height"
-    )
+    findings = parser.add_mutually_exclusive_group(required=True)
+    findings.add_argument("--boxes", type=Path, help="CSV: image, finding, x, y, width, height")
+    findings.add_argument("--masks", type=Path, help="folder of PNG masks named like the images")
     parser.add_argument(
         "--frame", type=int, default=512, help="side in pixels of the images the boxes are drawn on"
     )

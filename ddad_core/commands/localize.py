@@ -9,11 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ddad_core.errors import ManifestError, RefusedImageError, RequestError
-from ddad_core.evaluation.localization import LocalizationResult, centre_prior, localize, state
+from ddad_core.evaluation.localization import (
+    LocalizationResult,
+    centre_prior,
+    localize,
+    localize_masks,
+    state,
+)
 from ddad_core.evaluation.regions import read_boxes
 from ddad_core.vocabulary import MAP_TITLES
 
@@ -29,9 +36,11 @@ def run(arguments: Namespace) -> int:
     from ddad_core.registry import load_model
 
     frame = (arguments.frame, arguments.frame)
-    boxes = read_boxes(arguments.boxes, frame=frame)
+    masks = _read_masks(arguments) if arguments.masks else {}
+    boxes = {} if masks else read_boxes(arguments.boxes, frame=frame)
     model = load_model(arguments.weights / arguments.model)
-    maps = _maps(model, _grey(list(boxes), arguments, model.card.input_size), arguments.device)
+    names = list(masks or boxes)
+    maps = _maps(model, _grey(names, arguments, model.card.input_size), arguments.device)
     normal_maps = None
     if arguments.normals != "none":
         normal_maps = _maps(model, _normal_grey(arguments, model), arguments.device)
@@ -40,13 +49,48 @@ def run(arguments: Namespace) -> int:
         baselines[name] = {CENTRE: centre_prior(values.shape[-1])}
         if normal_maps is not None:
             baselines[name][MEAN_NORMAL] = normal_maps[name].mean(axis=0)
-    found = localize(
-        maps, list(boxes.values()), frame=frame, normal_maps=normal_maps, baselines=baselines
-    )
+    if masks:
+        found = localize_masks(
+            maps, list(masks.values()), normal_maps=normal_maps, baselines=baselines
+        )
+    else:
+        found = localize(
+            maps, list(boxes.values()), frame=frame, normal_maps=normal_maps, baselines=baselines
+        )
     if arguments.json:
         _write_json(arguments.json, _figures(arguments, found))
     _print(model.card.name, arguments, found)
     return 0
+
+
+def _read_masks(arguments: Namespace) -> dict[str, np.ndarray]:
+    """Masks (H, W) by the name of the image that has the same stem.
+
+    Raises:
+        RequestError: There are no masks, one cannot be read, is empty or has no image.
+    """
+    images = {path.stem: path.name for path in sorted(arguments.images.glob("*.*"))}
+    paths = sorted(arguments.masks.glob("*.png"))
+    if not paths:
+        problem = f"There are no PNG masks in {arguments.masks}."
+        raise RequestError(problem, "Give a folder of masks named like their images.")
+    masks = {}
+    for path in paths:
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if mask is None or not mask.any():
+            problem = f"{path} is {'not a readable image' if mask is None else 'empty'}."
+            raise RequestError(problem, "Mend it, or take it out of the folder.")
+        if path.stem not in images:
+            problem = f"{path} has no image of the same name in {arguments.images}."
+            raise RequestError(problem, "Name each mask like its image.")
+        masks[images[path.stem]] = mask
+    return masks
+
+
+def _source(arguments: Namespace) -> Path:
+    """Where the findings are written down."""
+    source: Path = arguments.masks or arguments.boxes
+    return source
 
 
 def _maps(model: Model, grey: np.ndarray, device_name: str) -> dict[str, np.ndarray]:
@@ -66,7 +110,7 @@ def _grey(names: Sequence[str], arguments: Namespace, size: int) -> np.ndarray:
     if missing:
         shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
         problem = (
-            f"{len(missing)} of the {len(names)} images of {arguments.boxes} are not under "
+            f"{len(missing)} of the {len(names)} images of {_source(arguments)} are not under "
             f"{arguments.images}: {shown}."
         )
         raise RequestError(problem, "Give the folder they lie in (--images).")
@@ -77,7 +121,7 @@ def _grey(names: Sequence[str], arguments: Namespace, size: int) -> np.ndarray:
         except (RefusedImageError, OSError) as error:
             problem = f"{arguments.images / name}: {getattr(error, 'problem', error)}"
             raise RequestError(
-                problem, f"Mend the file, or take it out of {arguments.boxes}."
+                problem, f"Mend the file, or take it out of {_source(arguments)}."
             ) from (error)
     return grey
 
@@ -98,7 +142,7 @@ def _normal_grey(arguments: Namespace, model: Model) -> np.ndarray:
 def _figures(arguments: Namespace, found: dict[str, LocalizationResult]) -> dict[str, Any]:
     return {
         "model": arguments.model,
-        "boxes": arguments.boxes.name,
+        "boxes": _source(arguments).name,
         "frame": arguments.frame,
         "normals": arguments.normals,
         "maps": {
@@ -120,8 +164,9 @@ def _print(name: str, arguments: Namespace, found: dict[str, LocalizationResult]
     first = next(iter(found.values()))
     normal = f", {first.n_normal} normal images" if first.n_normal else ""
     print(
-        f"{name} on {arguments.boxes.name}: {first.n_regions} boxes on {first.n_images} images"
-        f"{normal}; 95 % CI: pointing Clopper-Pearson, the rest bootstrap over images"
+        f"{name} on {_source(arguments).name}: {first.n_regions} findings on "
+        f"{first.n_images} images{normal}; 95 % CI: pointing Clopper-Pearson, "
+        "the rest bootstrap over images"
     )
     for map_name, result in found.items():
         title = MAP_TITLES[map_name]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_figures_are_those_of_the_models_maps_on_the_boxed_images(bench, tmp_pat
     expected = localize(
         _maps(bench, [name for name, _ in BOXES]), [[box] for _, box in BOXES], frame=(512, 512)
     )
-    assert list(figures["maps"]) == ["inter", "intra", "rec"]
+    assert list(figures["maps"]) == ["inter", "c_inter", "intra", "c_intra", "rec", "c_rec"]
     for name, result in expected.items():
         stated = figures["maps"][name]
         assert stated["pixel_auc"]["value"] == pytest.approx(result.pixel_auc.value, abs=1e-3)
@@ -81,7 +82,7 @@ def test_figures_are_those_of_the_models_maps_on_the_boxed_images(bench, tmp_pat
         assert (stated["n_images"], stated["n_regions"], stated["n_normal"]) == (5, 5, 0)
         assert list(stated["gains"]) == [command.CENTRE]
     printed = capsys.readouterr().out
-    assert printed.startswith("tiny on boxes.csv: 5 boxes on 5 images; 95 % CI")
+    assert printed.startswith("tiny on boxes.csv: 5 findings on 5 images; 95 % CI")
     for name in ("A_inter", "A_intra", "A_rec"):
         assert f"\n{name}\n" in printed
     assert figures["maps"]["inter"]["statement"] in printed
@@ -149,3 +150,41 @@ def test_unreadable_image_is_named(bench, tmp_path, capsys):
 def test_frame_without_pixels_is_an_error(bench, capsys):
     assert _localize(bench, "--frame", 0) == 1
     _told(capsys, "0 x 0")
+
+
+def _localize_masks(bench, masks, *more):
+    where = ["--images", bench / "images" / "abnormal", "--weights", bench / "weights"]
+    return ddad("localize", "tiny", "--masks", masks, *where, "--device", "cpu", *more)
+
+
+def test_masks_of_the_boxes_give_the_figures_of_the_boxes(bench, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name, box in BOXES:
+        mask = np.zeros((512, 512), np.uint8)
+        mask[box.y : box.y + box.height, box.x : box.x + box.width] = 255
+        Image.fromarray(mask).save(masks / Path(name).name)
+    assert _localize(bench, "--json", tmp_path / "boxes.json") == 0
+    assert _localize_masks(bench, masks, "--json", tmp_path / "masks.json") == 0
+    of_boxes, of_masks = (
+        json.loads((tmp_path / f"{kind}.json").read_text())["maps"] for kind in ("boxes", "masks")
+    )
+    for name, found in of_masks.items():
+        assert found["n_regions"] == 5
+        # A mask says for each cell how much of it is covered; a box takes cells by their centres.
+        assert found["pixel_auc"]["value"] == pytest.approx(
+            of_boxes[name]["pixel_auc"]["value"], abs=0.01
+        )
+
+
+@pytest.mark.parametrize("kind", ["none", "empty", "damaged", "other"])
+def test_a_mask_that_cannot_be_used_is_named(bench, tmp_path, capsys, kind):
+    if kind == "damaged":
+        (tmp_path / "0.png").write_bytes(b"no image")
+    elif kind != "none":
+        value = 0 if kind == "empty" else 255
+        name = "0.png" if kind == "empty" else "stranger.png"
+        Image.fromarray(np.full((512, 512), value, np.uint8)).save(tmp_path / name)
+    assert _localize_masks(bench, tmp_path) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path) in told and "Traceback" not in told
