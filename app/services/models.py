@@ -18,7 +18,7 @@ from ddad_core.card import Card, choose_card, estimate_from, list_cards
 from ddad_core.errors import RequestError, UncalibratedError
 from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.types import Radiograph, ScoreResult
-from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES, map_of_score
+from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 if TYPE_CHECKING:
     from ddad_core.scoring import Scorer
@@ -195,15 +195,11 @@ def check_calibrated(card: Card) -> None:
         UncalibratedError: It is not calibrated; the sentences are meant for readers.
     """
     try:
-        calibrated = card.operating_point is not None and card.reference is not None
-        if calibrated:
-            card.reference.of_score(card.primary)
-    except UncalibratedError:
-        calibrated = False
-    if not calibrated:
+        card.reference.of_score(card.primary)
+    except UncalibratedError as error:
         problem = f"The model “{card.title}” is not calibrated, so it calls nothing abnormal."
         next_step = "Choose another model, or have this one calibrated before it is used."
-        raise UncalibratedError(problem, next_step)
+        raise UncalibratedError(problem, next_step) from error
 
 
 def is_calibrated(card: Card) -> bool:
@@ -222,7 +218,7 @@ def map_names(card: Card) -> tuple[str, ...]:
 
 def default_map(card: Card) -> str:
     """The map that is shown first; an empty string for a model without maps."""
-    wanted = str(card.raw.get("default_map", map_of_score(card.primary)))
+    wanted = card.default_map if card.maps else ""
     names = map_names(card)
     return wanted if wanted in names else next(iter(names), "")
 

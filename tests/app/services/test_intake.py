@@ -21,9 +21,10 @@ from app.store.unit_of_work import UnitOfWork
 from ddad_core.imaging import read_radiograph
 from ddad_core.registry import load_model
 from ddad_core.scoring import Scorer
+from ddad_core.vocabulary import MAP_TITLES
 
 PLANTED = "MUSTERMANN_ERIKA_19620812.png"
-AGES = {None: "nih-ae-u", 2.0: "kermany-ae-u", 55.0: "nih-ae-u"}
+AGES = {None: "nih-ae-u", 2.0: "kermany-ae-u-128", 55.0: "nih-ae-u"}
 
 
 def store_of(home: Path) -> UnitOfWork:
@@ -223,7 +224,7 @@ def test_age_chooses_the_model_and_the_score_is_the_scorers(
             card.name: len(repositories.scores.for_model(card.name, card.model_hash))
             for card in empty.models.cards
         }
-    assert counts == {name: int(name == AGES[age]) for name in counts} and len(counts) == 2
+    assert counts == {name: int(name == AGES[age]) for name in counts} and len(counts) == 3
     case = empty.reading.open_case(ana, outcome.image_id or 0)
     assert case.model.name == case.suggested_model == AGES[age]
     direct = Scorer(load_model(REPOSITORY / "weights" / AGES[age]), "cpu").score(
@@ -234,6 +235,9 @@ def test_age_chooses_the_model_and_the_score_is_the_scorers(
         assert getattr(case.judgement.score, name) == pytest.approx(value, rel=1e-6)
     assert case.judgement.score.percentile == pytest.approx(direct.percentile)
     assert case.judgement.score.p_value == pytest.approx(direct.p_value)
+    assert [layer.name for layer in case.judgement.maps] == [
+        m for m in MAP_TITLES if m in direct.maps
+    ]
     for layer in case.judgement.maps:
         sent = np.frombuffer(zlib.decompress(layer.values), "<f4").reshape(layer.size, layer.size)
         np.testing.assert_allclose(sent, direct.maps[layer.name], rtol=1e-5, atol=1e-7)

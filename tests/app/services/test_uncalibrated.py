@@ -15,6 +15,7 @@ from app.services.container import Services
 from app.services.intake import IntakeOutcome
 from app.services.people import Reader
 from app.services.reading import ReadDraft
+from ddad_core.calibration import NormalReference
 from ddad_core.errors import UncalibratedError
 from tests.eight_maps import BASE, OTHER, SHIPPED, edit_card, take_calibration
 
@@ -128,7 +129,7 @@ def test_warming_up_passes_it_over(services: Services, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "changes",
-    [{"operating_point": None}, {"reference": None}],
+    [{"own_point": None}, {"reference": NormalReference({})}],
     ids=["no operating point", "no reference"],
 )
 def test_card_that_lacks_either_part_is_uncalibrated(

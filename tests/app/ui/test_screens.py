@@ -590,6 +590,24 @@ def test_every_screen_names_the_score_of_the_model(r_dual_page: Page) -> None:
     assert "3 at or above" in page.go("worklist").html
 
 
+def test_threshold_below_zero_can_be_put_in_force_for_deviations_by_place(page: Page) -> None:
+    page.press("Start reading")
+    page.widget("selectbox", "model-").set_value("kermany-ae-u-128")
+    page.run()
+    assert "A_inter, calibrated by place = " in page.html
+    assert "of 50 calibration normals" in page.html  # the other half says what is usual where
+    page.go("thresholds")
+    page.at.selectbox(key="thresholds-model").set_value("kermany-ae-u-128")
+    slider = page.run().at.slider[0]
+    assert slider.label == "A case is flagged when A_inter, calibrated by place is at least"
+    assert slider.min < 0 < slider.value < slider.max
+    slider.set_value(slider.min)
+    page.run()
+    assert figures(page)["Calibration normals flagged"] == "100%"
+    page.at.text_input[0].set_value("trial")
+    assert "by place ≥ -0." in page.press("Put in force").text and page.errors == []
+
+
 def test_read_without_touching_the_viewer_keeps_the_default_map(
     r_dual_page: Page, loaded_home: Path
 ) -> None:
