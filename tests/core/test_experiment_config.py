@@ -11,6 +11,8 @@ from ddad_core.training.loop import TrainingConfig
 from tests.core.synthetic import REPOSITORY
 
 SHIPPED = sorted((REPOSITORY / "data" / "experiments").glob("*.yaml"))
+BRIEF = [path for path in SHIPPED if path.stem.endswith("-cpu")]
+FULL = [path for path in SHIPPED if path not in BRIEF]
 
 
 def _write(tmp_path, text):
@@ -23,7 +25,7 @@ def _least(more=""):
     return f"manifest: a.csv\nout: out\nimages: images\n{more}"
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FULL, ids=lambda path: path.stem)
 def test_shipped_configuration_is_table_1_in_the_papers_settings(path):
     config = load_config(path, images=Path("somewhere"))
     assert config.networks == ("ae", "memae", "ae-u") and len(config.seeds) == 3
@@ -38,7 +40,20 @@ def test_shipped_configuration_is_table_1_in_the_papers_settings(path):
 
 
 def test_there_is_a_configuration_for_every_data_set():
-    assert [path.stem for path in SHIPPED] == ["kermany", "nih", "rsna", "vinbigdata"]
+    assert [path.stem for path in FULL] == ["kermany", "nih", "rsna", "vinbigdata"]
+
+
+@pytest.mark.parametrize("path", BRIEF, ids=lambda path: path.stem)
+def test_configuration_for_a_cpu_differs_in_its_extent_only(path):
+    brief = load_config(path, images=Path("somewhere"))
+    full = load_config(path.with_stem(path.stem.removesuffix("-cpu")), images=Path("somewhere"))
+    assert (brief.manifest, brief.unlabeled_pool) == (full.manifest, full.unlabeled_pool)
+    assert set(brief.networks) == set(full.networks) and brief.seeds == full.seeds[:1]
+    assert brief.refinement is None
+    assert dataclasses.replace(brief.training, epochs=full.training.epochs) == full.training
+    assert set(brief.sweeps.anomaly_rate.rates) <= set(full.sweeps.anomaly_rate.rates)
+    assert set(brief.sweeps.unlabeled.sizes) <= set(full.sweeps.unlabeled.sizes)
+    assert brief.out.resolve() == REPOSITORY / "runs" / "experiments" / path.stem
 
 
 def test_paths_start_from_the_files_folder(tmp_path):

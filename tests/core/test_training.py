@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +9,14 @@ import pytest
 import torch
 
 from ddad_core.errors import TrainingError
-from ddad_core.training import loop
+from ddad_core.training import branches, lanes, loop
 from ddad_core.training.loop import TrainingConfig, train
 from tests.core.synthetic import random_grey
+from tests.reference import training_plain
 
-CONFIG = TrainingConfig(size=32, members=2, epochs=3, batch_size=4, seed=7)
-NORMAL, UNLABELED = random_grey(9, 32, 1), random_grey(6, 32, 2)
+SIDE = 16
+CONFIG = TrainingConfig(size=SIDE, members=2, epochs=3, batch_size=4, seed=7)
+NORMAL, UNLABELED = random_grey(9, SIDE, 1), random_grey(6, SIDE, 2)
 
 
 def _weights(trained):
@@ -25,17 +29,123 @@ def _same(first, second):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small wait longer for a second thread than it saves on a busy machine."""
-    threads = torch.get_num_threads()
+def thread_count():
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(thread_count):
+    """One lane after the other, unless a test asks for more."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, thread_count):
     return train(CONFIG, NORMAL, UNLABELED, run=tmp_path_factory.mktemp("run"))
+
+
+def on_branches(monkeypatch):
+    """Train as on a GPU, but without a graph."""
+    monkeypatch.setattr(lanes, "train_lanes", branches.train_branches)
+
+
+@pytest.fixture(scope="module")
+def trained_on_branches(tmp_path_factory, thread_count):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        on_branches(monkeypatch)
+        run = tmp_path_factory.mktemp("branches")
+        trained = train(CONFIG, NORMAL, UNLABELED, run=run)
+    assert [path.name for path in run.iterdir()] == ["branches.checkpoint.pt"]
+    return trained
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_weights_do_not_depend_on_the_number_of_threads(trained, tmp_path, threads):
+    torch.set_num_threads(threads)
+    found = train(CONFIG, NORMAL, UNLABELED, run=tmp_path)
+    assert _same(found, trained) and found.losses == trained.losses
+    assert torch.get_num_threads() == threads
+
+
+def test_lanes_train_side_by_side_and_tell_one_at_a_time(tmp_path):
+    torch.set_num_threads(2)
+    threads, inside, at_once = set(), [], []
+
+    def told(name, epoch, loss):
+        inside.append(name)
+        at_once.append(len(inside))
+        threads.add(threading.get_ident())
+        time.sleep(0.002)
+        inside.remove(name)
+
+    train(CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=told)
+    assert len(threads) == 2 and set(at_once) == {1} and len(at_once) == 12
+
+
+def test_branches_give_the_weights_of_lanes(trained, trained_on_branches):
+    """To the bit: on one thread the order of every sum is the same."""
+    assert _same(trained_on_branches, trained)
+    for name, losses in trained.losses.items():
+        assert trained_on_branches.losses[name] == pytest.approx(losses, rel=1e-6)
+
+
+@pytest.mark.parametrize("network", ["ae", "ae-u", "memae"])
+def test_branches_and_lanes_agree_for_every_network(tmp_path, monkeypatch, network):
+    config = replace(CONFIG, network=network, epochs=2)
+    first = train(config, NORMAL, UNLABELED, run=tmp_path)
+    on_branches(monkeypatch)
+    assert _same(train(config, NORMAL, UNLABELED, run=tmp_path), first)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Double precision throughout, so that the order of sums leaves no trace worth naming."""
+    monkeypatch.setattr(lanes, "normalise", lambda grey: (grey / 255.0 - 0.5) / 0.5)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("network", ["ae", "ae-u", "memae"])
+def test_weights_are_those_of_a_plain_loop(tmp_path, double, network):
+    """Within 1e-8, after ten steps in double precision; a step moves a weight by up to 5e-4."""
+    config = replace(CONFIG, network=network, members=1)
+    found = train(config, NORMAL, UNLABELED, run=tmp_path)
+    weights, losses = training_plain.train(config, NORMAL, UNLABELED)
+    for name, expected in weights.items():
+        module, member = name.split("-")
+        state = getattr(found, module).networks[int(member)].state_dict()
+        assert state.keys() == expected.keys()
+        for tensor_name, values in expected.items():
+            torch.testing.assert_close(state[tensor_name], values, rtol=0, atol=1e-8)
+        assert found.losses[name] == pytest.approx(losses[name], rel=1e-9)
+
+
+def test_first_losses_in_single_precision_are_those_of_a_plain_loop(trained):
+    """Within 1e-3 over the first epoch. Adam divides each gradient by its size, so that in single
+    precision rounding alone soon takes two right answers apart."""
+    _, losses = training_plain.train(replace(CONFIG, epochs=1), NORMAL, UNLABELED)
+    for name, expected in losses.items():
+        assert trained.losses[name][:1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_without_unlabeled_images_module_a_sees_the_normals(tmp_path, monkeypatch):
+    config = replace(CONFIG, members=1)
+    found = train(config, NORMAL, UNLABELED[:0], run=tmp_path)
+    seen = train(config, NORMAL[:8], NORMAL[8:], run=tmp_path / "other")
+    assert _same_networks(found.a.networks[0], seen.a.networks[0])
+    assert not _same_networks(found.a.networks[0], found.b.networks[0])  # seeds of their own
+    on_branches(monkeypatch)
+    assert _same(train(config, NORMAL, UNLABELED[:0], run=tmp_path), found)
+
+
+def _same_networks(first, second):
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
 def test_same_seed_gives_the_same_weights_to_the_bit(trained, tmp_path):
@@ -66,9 +176,39 @@ def test_result_is_in_evaluation_mode_with_a_loss_for_every_epoch(trained):
     assert trained.seconds > 0
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("stop", [("a-0", 1), ("a-1", 2), ("a-1", 3), ("b-0", 1), ("b-1", 2)])
-def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 1)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    trained, tmp_path, monkeypatch, stop, threads
+):
+    """With several threads the other lanes are anywhere, some in the middle of an epoch."""
+    monkeypatch.setattr(lanes, "CHECKPOINT_EVERY", 1)
+    torch.set_num_threads(threads)
+
+    def interrupt(name, epoch, loss):
+        if (name, epoch) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=interrupt)
+    assert torch.get_num_threads() == threads  # as the caller had it
+    seen = []
+    resumed = train(
+        CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=lambda *step: seen.append(step[:2])
+    )
+    assert _same(resumed, trained)
+    assert resumed.losses == trained.losses
+    assert stop not in seen  # it went on and did not start anew
+    if threads == 1:
+        assert ("a-0", 1) not in seen
+
+
+@pytest.mark.parametrize("stop", [("a-0", 1), ("b-1", 1), ("a-1", 2), ("b-1", 3)])
+def test_branches_interrupted_and_resumed_equal_uninterrupted(
+    trained_on_branches, tmp_path, monkeypatch, stop
+):
+    on_branches(monkeypatch)
+    monkeypatch.setattr(branches, "CHECKPOINT_SECONDS", -1.0)
 
     def interrupt(name, epoch, loss):
         if (name, epoch) == stop:
@@ -78,11 +218,22 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
         train(CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=interrupt)
     seen = []
     resumed = train(
-        CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=lambda *step: seen.append(step[:2])
+        CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=lambda *step: seen.append(step[1])
     )
-    assert _same(resumed, trained)
-    assert resumed.losses == trained.losses
-    assert stop not in seen and ("a-0", 1) not in seen  # it went on and did not start anew
+    assert _same(resumed, trained_on_branches)
+    assert resumed.losses == trained_on_branches.losses
+    assert seen == [e for e in range(stop[1] + 1, 4) for _ in range(4)]
+
+
+def test_killed_without_a_checkpoint_starts_anew_and_ends_the_same(trained, tmp_path):
+    def interrupt(name, epoch, loss):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, NORMAL, UNLABELED, run=tmp_path, on_epoch=interrupt)
+    assert list(tmp_path.iterdir()) == []
+    assert _same(train(CONFIG, NORMAL, UNLABELED, run=tmp_path), trained)
 
 
 def test_finished_run_is_not_trained_again(trained, tmp_path):
@@ -93,11 +244,11 @@ def test_finished_run_is_not_trained_again(trained, tmp_path):
 
 
 def test_checkpoint_is_written_at_the_interval_and_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(lanes, "CHECKPOINT_EVERY", 2)
     at = []
-    monkeypatch.setattr(loop, "_save", lambda progress, path, digest: at.append(progress.losses[:]))
+    monkeypatch.setattr(lanes, "_save", lambda lane, *_: at.append((lane.name, len(lane.losses))))
     train(CONFIG, NORMAL, UNLABELED, run=tmp_path)
-    assert [len(losses) for losses in at] == [2, 3] * 4
+    assert at == [(name, done) for name in ("a-0", "a-1", "b-0", "b-1") for done in (2, 3)]
 
 
 BRIEF = replace(CONFIG, members=1, epochs=1)
@@ -139,13 +290,13 @@ def test_checkpoint_that_is_something_else_is_an_error(tmp_path):
 
 def _batches(monkeypatch, config, normal, unlabeled, run):
     sizes = []
-    original = loop.reconstruction_loss
+    original = lanes.reconstruction_loss
 
     def spy(network, images, out):
         sizes.append(images)
         return original(network, images, out)
 
-    monkeypatch.setattr(loop, "reconstruction_loss", spy)
+    monkeypatch.setattr(lanes, "reconstruction_loss", spy)
     train(config, normal, unlabeled, run=run)
     return sizes
 
@@ -158,10 +309,10 @@ def test_last_incomplete_batch_is_dropped(tmp_path, monkeypatch):
 
 def test_images_are_shuffled_anew_in_every_epoch_and_scaled(tmp_path, monkeypatch):
     config = replace(CONFIG, members=1, epochs=2)
-    normal = random_grey(8, 32, 1)
-    batches = _batches(monkeypatch, config, normal, random_grey(4, 32, 3), tmp_path)
+    normal = random_grey(8, SIDE, 1)
+    batches = _batches(monkeypatch, config, normal, random_grey(4, SIDE, 3), tmp_path)
     first, second = torch.cat(batches[-4:-2]), torch.cat(batches[-2:])  # module B, epochs 1 and 2
-    assert first.shape == (8, 1, 32, 32)
+    assert first.shape == (8, 1, SIDE, SIDE)
     assert not torch.equal(first, second)
 
     def key(t):
@@ -173,7 +324,7 @@ def test_images_are_shuffled_anew_in_every_epoch_and_scaled(tmp_path, monkeypatc
 
 
 def test_module_b_never_sees_unlabeled_images(tmp_path, monkeypatch):
-    black, white = np.zeros((8, 32, 32), np.uint8), np.full((4, 32, 32), 255, np.uint8)
+    black, white = np.zeros((8, SIDE, SIDE), np.uint8), np.full((4, SIDE, SIDE), 255, np.uint8)
     config = BRIEF
     batches = _batches(monkeypatch, config, black, white, tmp_path)
     module_a, module_b = torch.cat(batches[:3]), torch.cat(batches[3:])
@@ -185,7 +336,6 @@ def test_module_b_never_sees_unlabeled_images(tmp_path, monkeypatch):
     ("normal", "unlabeled", "words"),
     [
         (NORMAL[:0], UNLABELED, "no known normal images"),
-        (NORMAL, UNLABELED[:0], "no unlabeled images"),
         (NORMAL[:3], UNLABELED, "3 known normal images do not fill one batch of 4"),
     ],
 )
@@ -196,22 +346,31 @@ def test_too_few_images_are_an_error(tmp_path, normal, unlabeled, words):
 
 @pytest.mark.parametrize("network", ["ae", "ae-u", "memae"])
 def test_loss_falls_on_an_easy_set(tmp_path, network):
-    ramp = np.linspace(0, 255, 32).astype(np.uint8)
-    easy = np.stack([np.tile(ramp, (32, 1)), np.tile(ramp[:, None], (1, 32))] * 4)
+    ramp = np.linspace(0, 255, SIDE).astype(np.uint8)
+    easy = np.stack([np.tile(ramp, (SIDE, 1)), np.tile(ramp[:, None], (1, SIDE))] * 4)
     config = replace(CONFIG, network=network, members=1, epochs=8)
     losses = train(config, easy, easy[:4], run=tmp_path).losses
     for values in losses.values():
         assert values[-1] < values[0] - 0.1
 
 
-def test_optimiser_is_adam_as_published():
-    progress = loop._start(CONFIG, seed=1, device=torch.device("cpu"))
-    assert type(progress.optimiser) is torch.optim.Adam
-    (group,) = progress.optimiser.param_groups
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (5e-4, (0.5, 0.999), 0)
-    assert not group["amsgrad"]
-    assert len(group["params"]) == len(list(progress.network.parameters()))
-    assert progress.network.training
+def test_optimiser_is_adam_as_published(tmp_path, monkeypatch):
+    made = []
+    original = torch.optim.Adam
+
+    def spy(parameters, **settings):
+        made.append(original(parameters, **settings))
+        return made[-1]
+
+    monkeypatch.setattr(torch.optim, "Adam", spy)
+    train(BRIEF, NORMAL, UNLABELED, run=tmp_path)
+    on_branches(monkeypatch)
+    train(BRIEF, NORMAL, UNLABELED, run=tmp_path / "other")
+    assert len(made) == 4  # two lanes, two modules
+    for optimiser in made:
+        (group,) = optimiser.param_groups
+        assert (group["lr"], group["betas"], group["eps"]) == (5e-4, (0.5, 0.999), 1e-8)
+        assert group["weight_decay"] == 0 and not group["amsgrad"]
 
 
 def test_published_settings_are_the_defaults():
