@@ -30,7 +30,7 @@ PRIMARY = "r_dual"
 NORMALS = [round(0.01 * i, 2) for i in range(1, 51)]  # of every made-up score
 THRESHOLD = 0.46
 SQUARE, HOT, COLD = 8, 0.9, 0.05
-DISPLAY = {"r": {"threshold": 0.5, "maximum": 1.0, "unit": ""}}
+DISPLAY = {"r": {"threshold": 0.5, "maximum": 1.0, "unit": "0 to 1"}}
 DISPLAY["c"] = {"threshold": 0.6, "maximum": 1.2, "unit": "SD"}
 
 

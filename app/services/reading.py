@@ -301,7 +301,8 @@ def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:
     return MapLayer(
         name=name,
         title=MAP_TITLES[name],
-        unit=display.unit,
+        # "0 to 1", which a card may say of a refined map, is a range, not a unit; the hint has it.
+        unit="" if name.startswith("r_") else display.unit,
         values=pack(values),
         size=values.shape[0],
         threshold=display.threshold,

@@ -13,6 +13,8 @@ NORMAL = "#7bb7c4"
 ABNORMAL = "#e0a458"
 OTHER = "#59646f"
 CUT = "#eef2f6"
+WHOLE_TICKS = 6
+"""Below so many cases in a bar, every whole number has its tick."""
 
 
 def _layout(figure: go.Figure, x: str, y: str) -> go.Figure:
@@ -91,5 +93,7 @@ def histogram_figure(
     figure.update_layout(barmode="stack")
     figure.add_vline(x=threshold, line={"color": CUT, "width": 1.5, "dash": "dash"})
     _layout(figure, score_title, "Cases")
-    figure.update_yaxes(dtick=None, rangemode="tozero")
+    # No fractions of a case on the axis.
+    highest = np.histogram(everything, edges)[0].max()
+    figure.update_yaxes(dtick=1 if highest < WHOLE_TICKS else None, rangemode="tozero")
     return figure

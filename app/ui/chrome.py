@@ -30,6 +30,7 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-score { display: flex; align-items: baseline; gap: 0.9rem; margin-top: 0.2rem; }
 .ddad-score b { font-size: 2rem; font-weight: 600; color: #eef2f6;
   font-variant-numeric: tabular-nums; line-height: 1.1; }
+[data-testid="stSelectbox"] input { text-overflow: ellipsis; }
 .ddad-flag { color: #f0b27a; font-weight: 600; }
 .ddad-clear { color: #86c99a; font-weight: 600; }
 .ddad-strip { position: relative; height: 30px; margin: 0.6rem 0 0.2rem; }

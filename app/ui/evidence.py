@@ -19,7 +19,8 @@ def score_html(found: Judgement) -> str:
     return (
         f'<div class="ddad-score"><b>{found.score.percentile:.0f}%</b><span>of '
         f"{len(found.normals)} calibration normals score lower<br>{flag} · "
-        f"{html.escape(found.score_title)} = {found.score.score:.3g}, p = "
+        # A line may end after the name of the score, not between a sign and its number.
+        f"{html.escape(found.score_title)} =&nbsp;{found.score.score:.3g}, p&nbsp;=&nbsp;"
         f"{found.score.p_value:.2g}</span></div>{_strip(found)}"
     )
 

@@ -157,8 +157,9 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
         list(models),
         index=list(models).index(view.model.name),
         format_func=lambda name: (
-            models[name].title
-            + (" (by age)" if name == view.suggested_model and view.suggested_for_age else "")
+            # In front, for the end of a long title may be cut off.
+            ("By age: " if name == view.suggested_model and view.suggested_for_age else "")
+            + models[name].title
         ),
         key=f"model-{view.image.id}",
     )

@@ -318,6 +318,10 @@ def test_ends_of_the_list_have_no_further_step(page: Page) -> None:
 def test_other_model_brings_its_own_score_threshold_and_warning(page: Page) -> None:
     page.press("Start reading")
     assert "of 50 calibration normals" in page.html
+    titles = page.widget("selectbox", "model-").options
+    assert [title for title in titles if title.startswith("By age: ")] == [
+        "By age: AE-U for adults (NIH ChestX-ray14)"
+    ]
     page.widget("selectbox", "model-").set_value("kermany-ae-u")
     page.run()
     assert "of 100 calibration normals" in page.html
