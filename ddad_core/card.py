@@ -137,8 +137,10 @@ class Card:
 
     @property
     def default_map(self) -> str:
-        """The map a reader is shown first."""
-        named = self.raw.get("default_map") or map_of_score(self.primary)
+        """The map a reader is shown first, calibrated or not."""
+        named = self.raw.get("default_map")
+        if not named and self.own_point:
+            named = map_of_score(self.own_point.score)
         return str(named) if named in self.maps else next(iter(self.maps))
 
     @property

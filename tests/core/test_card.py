@@ -7,14 +7,23 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ddad_core.card import CARD_FILE, Population, choose_card, list_cards, load_card
-from ddad_core.errors import ModelError
+from ddad_core.card import (
+    CARD_FILE,
+    DEFAULT_MODEL,
+    PREFERRED,
+    Population,
+    choose_card,
+    list_cards,
+    load_card,
+)
+from ddad_core.errors import ModelError, UncalibratedError
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
 from ddad_core.scoring import MAP_NAMES, SCORE_NAMES
 from tests.core.synthetic import WEIGHTS
 
-NAMES = ("kermany-ae-u", "nih-ae-u")
+PLACED = tuple(f"c_{name}" for name in MAP_NAMES)
+NAMES = ("kermany-ae-u", "kermany-ae-u-128", "nih-ae-u")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -43,12 +52,16 @@ def test_shipped_models_are_found():
 
 
 def test_shipped_card_is_complete(card):
-    assert (card.network, card.input_size, card.members) == ("ae-u", 64, 3)
-    assert card.primary == "a_inter"
-    assert set(card.reference.scores) == set(SCORE_NAMES)
-    assert set(card.maps) == set(MAP_NAMES)
+    large = card.name == "kermany-ae-u-128"
+    side = 128 if large else 64
+    assert (card.network, card.input_size, card.members) == ("ae-u", side, 3)
+    assert card.primary == ("c_inter" if large else "a_inter")
+    refined = {"r_dual", "r_intra"} if large else set()
+    assert set(card.reference.scores) == {*SCORE_NAMES, *PLACED} | refined
+    assert set(card.maps) == {*MAP_NAMES, *PLACED} | refined
+    assert card.default_map in card.maps
     assert all(0 < display.threshold < display.maximum for display in card.maps.values())
-    assert card.pixels == PUBLISHED_PIXELS.replace("S x S", "64 x 64")
+    assert card.pixels == PUBLISHED_PIXELS.replace("S x S", f"{side} x {side}")
     assert "Not a medical device" in card.raw["use"]
     assert card.population.description and card.raw["data"]["licence"]
 
@@ -97,10 +110,10 @@ def test_stated_aucs_lie_in_their_intervals(card):
 @pytest.mark.parametrize(
     ("age", "name"),
     [
-        (3, "kermany-ae-u"),
-        (1, "kermany-ae-u"),
-        (5.5, "kermany-ae-u"),
-        (5.99, "kermany-ae-u"),
+        (3, "kermany-ae-u-128"),
+        (1, "kermany-ae-u-128"),
+        (5.5, "kermany-ae-u-128"),
+        (5.99, "kermany-ae-u-128"),
         (6, "nih-ae-u"),
         (0.5, "nih-ae-u"),
         (10, "nih-ae-u"),
@@ -115,6 +128,18 @@ def test_model_is_chosen_by_age(age, name):
     cards = list_cards(WEIGHTS)
     assert choose_card(cards, age).name == name
     assert choose_card(cards[::-1], age).name == name
+
+
+def test_preferred_models_are_asked_first():
+    cards = list_cards(WEIGHTS)
+    rival = replace(cards[0], name="aaa")  # for children, too, and first by name
+    assert choose_card([rival, *cards], 3).name == PREFERRED[1]
+    everybody = replace(rival, population=Population("all", None, None))
+    assert choose_card([everybody, *cards], 3).name == PREFERRED[1]
+    assert choose_card([everybody, *cards], None).name == DEFAULT_MODEL == PREFERRED[0]
+    assert choose_card([everybody, *cards], 10).name == "aaa"  # no preferred one was made for 10
+    small = [card for card in cards if card.name not in PREFERRED]
+    assert choose_card([*small, cards[-1]], 3).name == "kermany-ae-u"
 
 
 def test_only_model_at_hand_is_chosen_at_any_age():
@@ -153,13 +178,40 @@ def test_model_hash_does_not_change_with_the_rest(card):
     "field",
     [
         "schema", "name", "title", "network", "input_size", "members", "pixels", "files",
-        "population", "reference", "operating_point", "maps",
+        "population", "maps",
     ],
 )  # fmt: skip
 def test_missing_field_is_named(folder, field):
     _change(folder, lambda raw: raw.pop(field))
     with pytest.raises(ModelError, match=f"lacks the field '{field}'"):
         load_card(folder)
+
+
+UNCALIBRATED = {
+    "neither": lambda raw: (raw.pop("reference"), raw.pop("operating_point")),
+    "no reference": lambda raw: raw.pop("reference"),
+    "no operating point": lambda raw: raw.pop("operating_point"),
+    "null": lambda raw: raw.update(reference=None, operating_point=None),
+    "no scores": lambda raw: raw["reference"].update(scores={}),
+}
+
+
+@pytest.mark.parametrize("change", UNCALIBRATED.values(), ids=UNCALIBRATED)
+def test_uncalibrated_model_calls_nothing_abnormal(folder, change):
+    _change(folder, change)
+    card = load_card(folder)
+    for ask in (lambda: card.operating_point, lambda: card.primary):
+        with pytest.raises(UncalibratedError, match="nih-ae-u is not calibrated"):
+            ask()
+    assert card.default_map == "inter"  # what is shown needs no calibration
+
+
+@pytest.mark.parametrize("named", [None, "", "r_dual"])
+def test_map_shown_first_is_one_that_the_model_has(folder, named):
+    _change(folder, lambda raw: raw.update(default_map=named))
+    assert load_card(folder).default_map == "inter"
+    _change(folder, lambda raw: raw.update(operating_point=None))
+    assert load_card(folder).default_map == "inter"  # its first map
 
 
 def test_missing_threshold_is_an_error(folder):
