@@ -6,7 +6,7 @@ import csv
 import io
 import json
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 READY = '.ddad-viewer[data-ready="true"]'
 COUNT_HEAT = """root => {
@@ -120,6 +120,10 @@ def test_three_cases_are_read_by_keyboard_alone(server, page, enter):
         page.wait_for_timeout(300)
         page.keyboard.press(verdict)
         page.locator('[data-testid="stBaseButton-primary"]', has_text=chosen).wait_for()
+        # The verdict's button changes before those that save are there to be pressed.
+        saving = page.get_by_role("button", name="Save and")
+        expect(saving).to_be_enabled(timeout=20_000)
+        page.wait_for_timeout(300)
         page.keyboard.press("Control+Enter")
     page.locator(f'{READY}:not([data-image-id="{case}"])').wait_for()
     document = json.loads(exported(page, "All tables as JSON"))
