@@ -61,7 +61,7 @@ def load_model(folder: Path) -> Model:
     if REFINEMENT_FILE in card.files:
         refiners = unpack_refinement(_checked_bytes(folder / REFINEMENT_FILE, card))
     if PLACES_FILE in card.files:
-        places = unpack_places(_checked_bytes(folder / PLACES_FILE, card))
+        places = unpack_places(_checked_bytes(folder / PLACES_FILE, card), card.input_size)
     return Model(card, a, b, refiners, places, folder)
 
 
@@ -72,20 +72,31 @@ def pack_places(places: PlaceReference) -> bytes:
     return save_arrays({name: np.ascontiguousarray(values) for name, values in tensors.items()})
 
 
-def unpack_places(data: bytes) -> PlaceReference:
+def unpack_places(data: bytes, size: int) -> PlaceReference:
     """Read a place reference.
 
+    Args:
+        data: From :func:`pack_places`.
+        size: S, the side of the model's maps.
+
     Raises:
-        ModelError: The bytes are no place reference.
+        ModelError: The bytes are no place reference of this size.
     """
     try:
         arrays = load_arrays(data)
         names = [key.removesuffix(".mean") for key in arrays if key.endswith(".mean")]
+        for key, values in arrays.items():
+            if values.shape != (size, size) or not np.isfinite(values).all():
+                message = f"{key} is not {size} x {size} finite numbers"
+                raise ValueError(message)
+            if key.endswith(".deviation") and not (values > 0).all():
+                message = f"{key} is not above 0 everywhere"
+                raise ValueError(message)
         return PlaceReference(
             {name: arrays[f"{name}.mean"] for name in names},
             {name: arrays[f"{name}.deviation"] for name in names},
         )
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         problem = f"{PLACES_FILE} is damaged: {error}."
         raise ModelError(problem, "Restore the model as it was shipped.") from error
 

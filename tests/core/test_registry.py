@@ -9,11 +9,22 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE
 from ddad_core.errors import ModelError
-from ddad_core.registry import MODULE_FILES, load_model, pack_module, unpack_module
+from ddad_core.registry import (
+    MODULE_FILES,
+    PLACES_FILE,
+    load_model,
+    pack_module,
+    pack_places,
+    unpack_module,
+    unpack_places,
+)
 from ddad_core.scoring import SCORE_NAMES, score_grey
 from tests.core.synthetic import WEIGHTS, random_ensemble, random_grey
+
+FILES = (*MODULE_FILES.values(), PLACES_FILE)
 
 
 @pytest.fixture
@@ -23,7 +34,7 @@ def folder(tmp_path):
     folder = tmp_path / "nih-ae-u"
     folder.mkdir()
     (folder / CARD_FILE).write_bytes((source / CARD_FILE).read_bytes())
-    for name in MODULE_FILES.values():
+    for name in FILES:
         (folder / name).symlink_to(source / name)
     return folder
 
@@ -51,7 +62,7 @@ def test_shipped_model_loads_ready_to_score(folder):
     assert not any(torch.equal(weights[0], other) for other in weights[1:])
 
 
-@pytest.mark.parametrize("name", MODULE_FILES.values())
+@pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_is_refused(folder, name):
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -61,7 +72,7 @@ def test_one_changed_byte_is_refused(folder, name):
     assert name in caught.value.problem
 
 
-@pytest.mark.parametrize("name", MODULE_FILES.values())
+@pytest.mark.parametrize("name", FILES)
 def test_missing_weights_are_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ModelError, match=f"{name} are missing"):
@@ -157,3 +168,56 @@ def test_extra_and_missing_tensors_are_refused():
     for data in (extra, fewer, b"", save(tensors)[:100]):
         with pytest.raises(ModelError, match="do not fit"):
             unpack_module(data, "ae", 16, 1)
+
+
+def _places(side=64, names=("rec", "inter")):
+    generator = np.random.default_rng(0)
+    return PlaceReference.of({n: generator.random((3, side, side), np.float32) for n in names})
+
+
+def test_places_survive_packing_to_the_bit():
+    places = _places()
+    found = unpack_places(pack_places(places), 64)
+    for one, other in ((found.mean, places.mean), (found.deviation, places.deviation)):
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _with(places, name, change):
+    for values in (places.mean, places.deviation):
+        values[name] = change(values[name])
+    return places
+
+
+DAMAGED = {
+    "nothing": b"",
+    "cut short": pack_places(_places())[:900],
+    "no deviation": save({"rec.mean": torch.zeros(64, 64)}),
+    "another size": pack_places(_places(32)),
+    "one of another size": pack_places(_with(_places(), "rec", lambda v: v[:32])),
+    "not finite": pack_places(_with(_places(), "rec", lambda v: v * np.float32("nan"))),
+    "no spread": pack_places(_with(_places(), "rec", lambda v: v * 0)),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_places_are_refused(folder, data):
+    _replace(folder, PLACES_FILE, data, restate=True)
+    with pytest.raises(ModelError, match=r"places\.safetensors is damaged"):
+        load_model(folder)
+
+
+def test_model_without_places_scores_without_them(folder):
+    path = folder / CARD_FILE
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    del raw["files"][PLACES_FILE]
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    model = load_model(folder)
+    assert model.places is None and model.refiners == {} and model.folder == folder
+
+
+def test_refined_model_of_128_pixels_loads_with_all_it_has():
+    model = load_model(WEIGHTS / "kermany-ae-u-128")
+    assert set(model.refiners) == {"r_dual", "r_intra"}
+    assert model.places.mean.keys() == {"rec", "intra", "inter"}
+    assert all(values.shape == (128, 128) for values in model.places.mean.values())

@@ -55,7 +55,9 @@ def test_gallery_images_score_as_the_reference_says(model, scorer, images):
     expected = reference.scores(maps)
     calibration = model.card.reference.of_score("a_inter")
     for i, result in enumerate(scorer.score_many(images)):
-        assert set(result.scores) == set(SCORE_NAMES) and set(result.maps) == set(MAP_NAMES)
+        placed = {f"c_{name}" for name in MAP_NAMES}
+        assert set(result.scores) == placed | set(SCORE_NAMES)
+        assert set(result.maps) == placed | set(MAP_NAMES)
         for name in SCORE_NAMES:
             assert result.scores[name] == pytest.approx(expected[name][i], rel=1e-4)
         for name in MAP_NAMES:
@@ -63,6 +65,10 @@ def test_gallery_images_score_as_the_reference_says(model, scorer, images):
             assert result.maps[name].dtype == np.float32
             top = maps[name][i].max()
             np.testing.assert_allclose(result.maps[name] / top, maps[name][i] / top, atol=1e-4)
+            by_place = maps[name][i] - model.places.mean[name]
+            by_place /= model.places.deviation[name]
+            np.testing.assert_allclose(result.maps[f"c_{name}"], by_place, rtol=1e-2, atol=1e-2)
+            assert result.scores[f"c_{name}"] == pytest.approx(by_place.mean(), abs=1e-3)
         assert result.model == "nih-ae-u" and result.primary == "a_inter"
         assert result.score == result.scores["a_inter"]
         assert result.p_value == reference.p_value(calibration, result.score)
@@ -121,6 +127,15 @@ def test_model_without_a_reference_calls_nothing_abnormal(model, images):
     bare = Model(replace(model.card, reference=NormalReference.of({})), model.a, model.b)
     with pytest.raises(UncalibratedError):
         Scorer(bare, "cpu").score(images[0])
+
+
+def test_model_without_an_operating_point_calls_nothing_abnormal(model, images):
+    bare = Model(replace(model.card, own_point=None), model.a, model.b)
+    scorer = Scorer(bare, "cpu")
+    with pytest.raises(UncalibratedError, match="calls nothing abnormal"):
+        scorer.score(images[0])
+    grey = random_grey(2, 64)
+    assert set(scorer.scores(grey).scores) == set(SCORE_NAMES)  # it may be measured
 
 
 def test_cuda_that_is_not_there_is_an_error(monkeypatch):
