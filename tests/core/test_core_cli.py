@@ -299,6 +299,66 @@ def test_unusable_argument_is_told_in_one_sentence(bench, mixed, capsys, argumen
     _told(capsys)
 
 
+def _uncalibrated(bench, tmp_path):
+    """The model as it would be without a calibration."""
+    shutil.copytree(bench.weights / "tiny", tmp_path / "tiny")
+    card = tmp_path / "tiny" / "card.json"
+    raw = json.loads(card.read_text())
+    card.write_text(json.dumps({**raw, "reference": None, "operating_point": None}))
+    return tmp_path
+
+
+def test_uncalibrated_model_is_listed_as_such_and_judges_nothing(bench, mixed, tmp_path, capsys):
+    weights = _uncalibrated(bench, tmp_path / "bare")
+    assert ddad("models", "--weights", weights) == 0
+    printed = capsys.readouterr().out
+    assert "operating point  none: The model tiny is not calibrated" in printed
+    assert "engine           none" not in printed
+    assert ddad("score", mixed / "b.png", "--weights", weights, "--device", "cpu") == 1
+    _told(capsys, "is not calibrated", "calls nothing abnormal")
+    out = tmp_path / "scores.csv"
+    arguments = ["--weights", weights, "--device", "cpu", "--output", out]
+    assert ddad("score", mixed / "b.png", *arguments) == 1
+    assert not out.exists()
+
+
+def test_calibrate_writes_a_new_model_with_the_same_networks(bench, tmp_path, capsys):
+    weights = _uncalibrated(bench, tmp_path / "bare")
+    where = ["--images", bench.images, "--weights", weights, "--manifest"]
+    assert ddad("calibrate", "tiny", "--name", "new", *where, bench.manifest) == 1
+    _told(capsys, "4 calibration normals are too few")
+    more = tmp_path / "more.csv"  # the 16 known normals, too
+    more.write_text(bench.manifest.read_text().replace(",normal,0,", ",calibration,0,"))
+    options = ["--primary", "c_inter", "--default-map", "rec"]
+    assert ddad("calibrate", "tiny", "--name", "new", *where, more, *options) == 0
+    assert "new: tiny calibrated on 20 normals" in capsys.readouterr().out
+    old, new = load_model(weights / "tiny"), load_model(weights / "new")
+    modules = ("module_a.safetensors", "module_b.safetensors")
+    assert [new.card.files[name] for name in modules] == [old.card.files[name] for name in modules]
+    assert (new.card.primary, new.card.default_map) == ("c_inter", "rec")
+    assert new.card.operating_point.n == 10
+    assert ddad("calibrate", "tiny", "--name", "new", *where, more) == 1
+    _told(capsys, "never edited in place")
+    image = bench.images / "normal" / "0.png"
+    arguments = ["--weights", weights, "--model", "new", "--device", "cpu"]
+    assert ddad("score", image, *arguments) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["score_name"] == "c_inter" and row["score"] == row["c_inter"]
+    assert row["abnormal"] in ("true", "false")
+
+
+def test_refined_model_is_trained_from_the_command_line(bench, tmp_path, capsys):
+    options = ["--refine", 1, "--default-map", "r_dual", "--run", tmp_path / "run"]
+    try:
+        assert bench.train("refined", *options) == 0
+        model = load_model(bench.weights / "refined")
+    finally:
+        shutil.rmtree(bench.weights / "refined", ignore_errors=True)
+    assert set(model.refiners) == {"r_dual", "r_intra"}
+    assert model.card.default_map == "r_dual" and model.card.primary == "a_inter"
+    assert model.card.raw["training"]["refinement"]["epochs"] == 1
+
+
 def test_wrong_usage_exits_with_2(capsys):
     for arguments in ([], ["score"], ["train", "x.csv"], ["sing"]):
         with pytest.raises(SystemExit) as caught:

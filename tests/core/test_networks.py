@@ -7,6 +7,7 @@ from torch import nn
 
 from ddad_core.errors import ModelError
 from ddad_core.networks import NETWORKS, build_network, reconstruction_loss
+from ddad_core.networks.blocks import stage_channels
 from ddad_core.types import Reconstruction
 from tests.core.synthetic import arrays, random_grey, random_network
 from tests.reference import ddad_numpy as reference
@@ -139,3 +140,44 @@ def test_unknown_network_is_named():
 def test_size_that_does_not_fit_the_strides_is_refused(size):
     with pytest.raises(ModelError, match=f"{size} is not a multiple of 16"):
         build_network("ae", size)
+
+
+@pytest.mark.parametrize(
+    ("size", "stages", "side"),
+    [(16, 4, 1), (32, 4, 2), (48, 4, 3), (64, 4, 4), (80, 4, 5), (128, 5, 4), (256, 6, 4)],
+)
+def test_larger_inputs_reach_the_bottleneck_as_4_by_4(size, stages, side):
+    assert len(stage_channels(size)) == stages
+    network = build_network("ae", size).eval()
+    assert network.grid == (64, side, side)
+    assert network.encoder(torch.zeros(1, 1, size, size)).shape == (1, 64, side, side)
+
+
+def test_network_of_128_pixels_has_a_fifth_stage():
+    network = build_network("ae-u", 128)
+    assert sum(p.numel() for p in network.parameters()) == 4_618_832
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert [(m.in_channels, m.out_channels) for m in convolutions] == [
+        (1, 16), (16, 32), (32, 64), (64, 64), (64, 64),
+        (64, 64), (64, 64), (64, 32), (32, 16), (16, 2),
+    ]  # fmt: skip
+    assert all((m.kernel_size, m.stride) == ((4, 4), (2, 2)) for m in convolutions)
+    linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    assert linear[0].in_features == linear[-1].out_features == 64 * 4 * 4
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_losses_of_stacked_images_are_the_losses_of_each(name):
+    _, batch = _inputs(4)
+    network = random_network(name, 32, 5)
+    outs = [network(images) for images in (batch[:2], batch[2:])]
+    stacked = Reconstruction(
+        mean=torch.stack([out.mean for out in outs]),
+        log_var=None if outs[0].log_var is None else torch.stack([out.log_var for out in outs]),
+        attention=None
+        if outs[0].attention is None
+        else torch.stack([out.attention for out in outs]),
+    )
+    found = network.losses(torch.stack([batch[:2], batch[2:]]), stacked)
+    each = [network.losses(x, out) for x, out in zip((batch[:2], batch[2:]), outs, strict=True)]
+    torch.testing.assert_close(found, torch.stack(each))
