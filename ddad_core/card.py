@@ -122,7 +122,7 @@ class Card:
         """
         if self.own_point is None or not self.reference.scores:
             problem = f"The model {self.name} is not calibrated, so it calls nothing abnormal."
-            next_step = "Train it anew with calibration normals (`ddad train`), or use another."
+            next_step = "Calibrate it with `ddad calibrate`, or use another."
             raise UncalibratedError(problem, next_step)
         return self.own_point
 

@@ -118,7 +118,7 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=2022)
     parser.add_argument(
         "--refine",
-        type=int,
+        type=_epochs,
         nargs="?",
         const=100,
         default=0,
@@ -130,6 +130,15 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     _weights_option(parser)
     _device_option(parser)
     parser.set_defaults(command=train.run)
+
+
+def _epochs(text: str) -> int:
+    """A whole number of epochs, 1 or more."""
+    epochs = int(text)
+    if epochs < 1:
+        message = f"{text} is not 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return epochs
 
 
 def _add_calibrate(sub: argparse._SubParsersAction) -> None:
@@ -231,7 +240,7 @@ def _add_render(sub: argparse._SubParsersAction) -> None:
     parser = sub.add_parser("render", help="write the picture the viewer shows by default")
     parser.add_argument("file", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    parser.add_argument("--map", default="inter", choices=tuple(MAP_TITLES))
+    parser.add_argument("--map", choices=tuple(MAP_TITLES), help="default: the model's own")
     parser.add_argument("--model", help="default: by the patient's age, else nih-ae-u")
     _weights_option(parser)
     _device_option(parser)

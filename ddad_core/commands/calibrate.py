@@ -9,19 +9,22 @@ def run(arguments: Namespace) -> int:
     """`ddad calibrate`."""
     from ddad_core.registry import load_model
     from ddad_core.training.images import load_roles
-    from ddad_core.training.manifest import load_manifest
+    from ddad_core.training.manifest import load_manifest, load_own_manifest
     from ddad_core.training.pack import recalibrate
 
     model = load_model(arguments.weights / arguments.model)
-    data = load_manifest(
-        arguments.manifest or arguments.manifests / model.card.raw["data"]["manifest"]
-    )
+    own = model.card.raw["data"]
+    if arguments.manifest is None:
+        data = load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
+    else:
+        data = load_manifest(arguments.manifest)
     grey = load_roles(data, ["calibration"], arguments.images, model.card.input_size)
     folder = arguments.weights / arguments.name
     recalibrate(
         folder,
         model,
         grey["calibration"],
+        source={"manifest": f"{data.name}.csv", "manifest_sha256": data.sha256},
         primary=arguments.primary,
         default_map=arguments.default_map,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -25,12 +26,11 @@ def run(arguments: Namespace) -> int:
     from ddad_core.registry import load_model
     from ddad_core.scoring import Scorer
     from ddad_core.training.images import load_roles
-    from ddad_core.training.manifest import load_manifest
     from ddad_core.training.pack import add_evaluation
 
     model = load_model(arguments.weights / arguments.model)
-    path = arguments.manifest or arguments.manifests / model.card.raw["data"]["manifest"]
-    data = load_manifest(path)
+    data = _manifest(arguments, model.card)
+    path = data.path or Path(data.name)
     rows = data.role(arguments.role)
     if not rows:
         problem = f"{path} has no {arguments.role} images."
@@ -52,6 +52,23 @@ def run(arguments: Namespace) -> int:
         add_evaluation(arguments.weights / arguments.model, result, data)
     _print_evaluation(model.card, result, f"{path.name}, {arguments.role} part")
     return 0
+
+
+def _manifest(arguments: Namespace, card: Card) -> Manifest:
+    """The manifest that was given, or the model's own."""
+    from ddad_core.training.manifest import load_manifest, load_own_manifest
+
+    own = card.raw["data"]
+    if arguments.manifest is None:
+        return load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
+    data = load_manifest(arguments.manifest)
+    if data.sha256 != own["manifest_sha256"]:
+        print(
+            f"Note: {arguments.manifest} is not the manifest {card.name} was trained with; make "
+            "sure that none of its images or patients were used for training.",
+            file=sys.stderr,
+        )
+    return data
 
 
 def _figures(result: report.Evaluation) -> dict[str, Any]:

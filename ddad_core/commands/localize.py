@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CENTRE = "the centre of the image"
 MEAN_NORMAL = "the mean normal map"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
 def run(arguments: Namespace) -> int:
@@ -64,13 +65,17 @@ def run(arguments: Namespace) -> int:
 
 
 def _read_masks(arguments: Namespace) -> dict[str, np.ndarray]:
-    """Masks (H, W) by the name of the image that has the same stem.
+    """Masks (H, W) by the image of the same name, subfolders included and endings aside.
 
     Raises:
         RequestError: There are no masks, one cannot be read, is empty or has no image.
     """
-    images = {path.stem: path.name for path in sorted(arguments.images.glob("*.*"))}
-    paths = sorted(arguments.masks.glob("*.png"))
+    images = {
+        path.relative_to(arguments.images).with_suffix(""): path
+        for path in sorted(arguments.images.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    }
+    paths = sorted(arguments.masks.rglob("*.png"))
     if not paths:
         problem = f"There are no PNG masks in {arguments.masks}."
         raise RequestError(problem, "Give a folder of masks named like their images.")
@@ -80,10 +85,11 @@ def _read_masks(arguments: Namespace) -> dict[str, np.ndarray]:
         if mask is None or not mask.any():
             problem = f"{path} is {'not a readable image' if mask is None else 'empty'}."
             raise RequestError(problem, "Mend it, or take it out of the folder.")
-        if path.stem not in images:
+        name = path.relative_to(arguments.masks).with_suffix("")
+        if name not in images:
             problem = f"{path} has no image of the same name in {arguments.images}."
-            raise RequestError(problem, "Name each mask like its image.")
-        masks[images[path.stem]] = mask
+            raise RequestError(problem, "Name each mask like its image, subfolders included.")
+        masks[images[name].relative_to(arguments.images).as_posix()] = mask
     return masks
 
 
@@ -129,12 +135,16 @@ def _grey(names: Sequence[str], arguments: Namespace, size: int) -> np.ndarray:
 def _normal_grey(arguments: Namespace, model: Model) -> np.ndarray:
     """The normal images of a part of the manifest, prepared: uint8 (M, S, S)."""
     from ddad_core.training.images import load_grey
-    from ddad_core.training.manifest import load_manifest
+    from ddad_core.training.manifest import load_manifest, load_own_manifest
 
-    path = arguments.manifest or arguments.manifests / model.card.raw["data"]["manifest"]
-    rows = [row for row in load_manifest(path).role(arguments.normals) if row.label == 0]
+    own = model.card.raw["data"]
+    if arguments.manifest is None:
+        data = load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
+    else:
+        data = load_manifest(arguments.manifest)
+    rows = [row for row in data.role(arguments.normals) if row.label == 0]
     if not rows:
-        problem = f"{path} has no normal {arguments.normals} images."
+        problem = f"{data.path} has no normal {arguments.normals} images."
         raise ManifestError(problem, "Give another --normals part, or leave it out.")
     return load_grey(rows, arguments.images, model.card.input_size)
 

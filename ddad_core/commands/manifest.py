@@ -48,6 +48,9 @@ def run(arguments: Namespace) -> int:
 
 def _check_out(out: Path) -> None:
     """Thousands of images are read before the first line is written."""
+    if out.suffix.lower() != ".csv":
+        problem = f"{out} does not end in .csv; its facts go into a .json file of the same name."
+        raise RequestError(problem, "Give --out a name that ends in .csv.")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if out.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
         problem = f"{out} cannot be written."

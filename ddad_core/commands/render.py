@@ -28,13 +28,14 @@ def run(arguments: Namespace) -> int:
         card = choose_card(list_cards(arguments.weights), radiograph.facts.age_years)
     scorer = Scorer(load_model(arguments.weights / card.name), arguments.device)
     result = scorer.score(radiograph)
-    if arguments.map not in card.maps:
-        problem = f"{card.name} has no map {arguments.map}."
+    name = arguments.map or card.default_map
+    if name not in card.maps:
+        problem = f"{card.name} has no map {name}."
         raise RequestError(problem, f"It has: {', '.join(card.maps)}.")
-    display = card.maps[arguments.map]
+    display = card.maps[name]
     picture = render_overlay(
         radiograph,
-        result.maps[arguments.map],
+        result.maps[name],
         threshold=display.threshold,
         maximum=display.maximum,
     )
@@ -46,7 +47,7 @@ def run(arguments: Namespace) -> int:
         problem = f"{arguments.out} cannot be written: {error.strerror}."
         raise RequestError(problem, "Give another --out.") from error
     print(
-        f"{arguments.out}: {MAP_TITLES[arguments.map]} by {card.name}, painted from "
+        f"{arguments.out}: {MAP_TITLES[name]} by {card.name}, painted from "
         f"{display.threshold:g} {display.unit}; {card.primary} {result.score:.4g}, percentile "
         f"{result.percentile:.0f} among {card.operating_point.n} calibration normals"
     )

@@ -14,6 +14,9 @@ def run(arguments: Namespace) -> int:
     from ddad_core.training import images, loop, pack, refine
     from ddad_core.training.manifest import load_manifest
 
+    if Path(arguments.name).name != arguments.name:
+        problem = f"--name is {arguments.name!r}; a model's name has no folder in it."
+        raise TrainingError(problem, "Give a plain name, and the folder with --weights.")
     folder = arguments.weights / arguments.name
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
@@ -30,17 +33,22 @@ def run(arguments: Namespace) -> int:
     if config.members < 2:
         problem = f"--members is {config.members}; one network alone has no A_intra."
         raise TrainingError(problem, "Train 2 or more networks a module; the method has 3.")
+    wanted = refine.RefinementConfig(epochs=arguments.refine or 1, seed=arguments.seed)
     data = load_manifest(arguments.manifest)
+    _check_choices(arguments, len(data.role("calibration")) >= pack.LEAST_FOR_PLACES)
     device = resolve_device(arguments.device)
-    grey = images.load_roles(
-        data, ("normal", "unlabeled", "calibration"), arguments.images, config.size
-    )
+    # The other parts are read, too, so that a picture under two roles is noticed; then dropped.
+    others = tuple(role for role in ("validation", "test") if data.role(role))
+    used = ("normal", "unlabeled", "calibration")
+    loaded = images.load_roles(data, (*used, *others), arguments.images, config.size)
+    grey = {role: loaded[role] for role in used}
+    del loaded
     run_folder = arguments.run or Path("runs") / arguments.name
     trained = loop.train(config, grey["normal"], grey["unlabeled"], run=run_folder, device=device)
     refinement = None
     if arguments.refine:
         refinement = refine.train_refinement(
-            refine.RefinementConfig(epochs=arguments.refine, seed=arguments.seed),
+            wanted,
             trained.a,
             trained.b,
             grey["normal"],
@@ -59,5 +67,24 @@ def run(arguments: Namespace) -> int:
         default_map=arguments.default_map,
     )
     print(f"{folder}: trained in {trained.seconds:.0f} s and calibrated.")
-    print(f"Measure it: ddad evaluate {arguments.name} --images {arguments.images} --write-card")
+    places = f"--images {arguments.images} --manifest {arguments.manifest}"
+    print(f"Measure it: ddad evaluate {arguments.name} {places} --weights {arguments.weights}")
     return 0
+
+
+def _check_choices(arguments: Namespace, by_place: bool) -> None:
+    """Refuse a score or map that the model will not have, before it is trained.
+
+    Raises:
+        TrainingError: The option and what would be needed.
+    """
+    for option, name in (
+        ("--primary", arguments.primary),
+        ("--default-map", arguments.default_map),
+    ):
+        if name.startswith("r_") and not arguments.refine:
+            problem = f"{option} {name} needs a refinement."
+            raise TrainingError(problem, "Add --refine.")
+        if name.startswith("c_") and not by_place:
+            problem = f"{option} {name} needs more calibration normals."
+            raise TrainingError(problem, "Twenty are the least for maps calibrated by place.")

@@ -60,6 +60,7 @@ class TrainingConfig:
         checks = (
             ("--size", self.size, self.size >= 16 and self.size % 16 == 0, "a multiple of 16"),
             ("--members", self.members, self.members >= 1, "1 or more"),
+            ("--seed", self.seed, self.seed >= 0, "0 or more"),
             ("--epochs", self.epochs, self.epochs >= 1, "1 or more"),
             # BatchNorm needs two images to tell a spread.
             ("--batch-size", self.batch_size, self.batch_size >= 2, "2 or more"),

@@ -167,6 +167,28 @@ def load_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def load_own_manifest(name: str, sha256: str, folder: Path) -> Manifest:
+    """Read the manifest a model was made with.
+
+    Args:
+        name: File name, as the model's card states it.
+        sha256: Of the CSV file, as the card states it.
+        folder: Where manifests lie.
+
+    Raises:
+        ManifestError: As :func:`load_manifest`, or it is another file of the same name.
+    """
+    path = folder / name
+    if not path.is_file():
+        problem = f"The model's own manifest {name} is not in {folder}."
+        raise ManifestError(problem, "Give its path with --manifest.")
+    manifest = load_manifest(path)
+    if manifest.sha256 != sha256:
+        problem = f"{path} is not the manifest the model was trained with (SHA-256 differs)."
+        raise ManifestError(problem, "Give the right one, or this one expressly, with --manifest.")
+    return manifest
+
+
 def save_manifest(manifest: Manifest, path: Path) -> None:
     """Write a manifest and its sidecar.
 

@@ -47,8 +47,8 @@ HALF_PRECISION_TOLERANCE = 1e-3
 LEAST_FOR_PLACES = 20
 """Calibration normals needed to calibrate maps by place: half of them for the statistics."""
 GUARANTEE = (
-    "Among images exchangeable with the n calibration normals, a p-value (1 + normals at least as "
-    "high) / (n + 1) is at most alpha with probability at most alpha, for every alpha and n."
+    "Among images exchangeable with the n calibration normals of a score, a p-value (1 + normals "
+    "at least as high) / (n + 1) is at most alpha with probability at most alpha, for every alpha and n."
 )
 
 USE = (
@@ -141,7 +141,13 @@ def pack_model(
 
 
 def recalibrate(
-    folder: Path, model: Model, calibration: np.ndarray, *, primary: str, default_map: str = ""
+    folder: Path,
+    model: Model,
+    calibration: np.ndarray,
+    *,
+    primary: str,
+    default_map: str = "",
+    source: Mapping[str, str] | None = None,
 ) -> None:
     """Write a model anew with another calibration or primary score; its networks stay.
 
@@ -151,10 +157,11 @@ def recalibrate(
         calibration: Calibration normals, uint8 (N, S, S).
         primary: The score the operating point is stated for.
         default_map: The map a reader is shown first; that of the primary score if empty.
+        source: What the normals come from, for the card.
 
     Raises:
         ModelError: The folder exists.
-        TrainingError: There are too few normals, or the model has no such score.
+        TrainingError: There are too few normals, or the model has no such score or map.
     """
     _check_new(folder)
     raw = model.card.raw
@@ -172,6 +179,7 @@ def recalibrate(
         "name": folder.name,
         "files": _file_facts(files),
         **_calibration_facts(reference, len(calibration), raw["network"], primary, default_map),
+        "calibrated_on": {**(source or {}), "n": len(calibration)},
         "evaluation": None,
     }
     _write_folder(folder, files, card)
@@ -201,6 +209,9 @@ def _calibration_facts(
     if primary not in reference.scores:
         problem = f"The model has no score {primary}."
         raise TrainingError(problem, f"Choose one of: {', '.join(reference.scores)}.")
+    if default_map and default_map not in reference.maps:
+        problem = f"The model has no map {default_map}."
+        raise TrainingError(problem, f"Choose one of: {', '.join(reference.maps)}.")
     scores = {name: np.sort(values).tolist() for name, values in reference.scores.items()}
     return {
         "reference": {"n": n, "guarantee": GUARANTEE, "scores": scores},

@@ -126,7 +126,7 @@ def _told(capsys, *words):
         (["--frame", "100"], ["boxes.csv, line 2", "100 x 100"]),
         (["--images", "."], ["5 of the 5 images", "abnormal/0.png, abnormal/1.png"]),
         (["--weights", "."], ["no model at"]),
-        (["--normals", "test"], ["no manifest"]),
+        (["--normals", "test"], ["own manifest", "--manifest"]),
         (["--json", "none/x.json"], ["cannot be written"]),
     ],
     ids=lambda value: value[0],
