@@ -9,15 +9,12 @@ def run(arguments: Namespace) -> int:
     """`ddad calibrate`."""
     from ddad_core.registry import load_model
     from ddad_core.training.images import load_roles
-    from ddad_core.training.manifest import load_manifest, load_own_manifest
+    from ddad_core.training.manifest import load_model_manifest
     from ddad_core.training.pack import recalibrate
 
     model = load_model(arguments.weights / arguments.model)
     own = model.card.raw["data"]
-    if arguments.manifest is None:
-        data = load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
-    else:
-        data = load_manifest(arguments.manifest)
+    data = load_model_manifest(arguments.manifest, own, arguments.manifests)
     grey = load_roles(data, ["calibration"], arguments.images, model.card.input_size)
     folder = arguments.weights / arguments.name
     recalibrate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from argparse import Namespace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ddad_core.card import Card
+from ddad_core.commands.output import write_json
 from ddad_core.errors import ManifestError, ModelError, RequestError
 from ddad_core.evaluation import report
 from ddad_core.vocabulary import SCORE_TITLES
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
         strata=np.array([row.view for row in rows]),
     )
     if arguments.json:
-        _write_json(arguments.json, _figures(result))
+        write_json(arguments.json, _figures(result))
     if arguments.write_card:
         add_evaluation(arguments.weights / arguments.model, result, data)
     _print_evaluation(model.card, result, f"{path.name}, {arguments.role} part")
@@ -56,12 +56,10 @@ def run(arguments: Namespace) -> int:
 
 def _manifest(arguments: Namespace, card: Card) -> Manifest:
     """The manifest that was given, or the model's own."""
-    from ddad_core.training.manifest import load_manifest, load_own_manifest
+    from ddad_core.training.manifest import load_model_manifest
 
     own = card.raw["data"]
-    if arguments.manifest is None:
-        return load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
-    data = load_manifest(arguments.manifest)
+    data = load_model_manifest(arguments.manifest, own, arguments.manifests)
     if data.sha256 != own["manifest_sha256"]:
         print(
             f"Note: {arguments.manifest} is not the manifest {card.name} was trained with; make "
@@ -77,14 +75,6 @@ def _figures(result: report.Evaluation) -> dict[str, Any]:
         if not math.isfinite(test["z"]):
             test["z"] = None  # JSON knows no infinity
     return figures
-
-
-def _write_json(path: Path, values: object) -> None:
-    try:
-        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        problem = f"{path} cannot be written: {error.strerror}."
-        raise RequestError(problem, "Give another --json.") from error
 
 
 def _check_write_card(arguments: Namespace, card: Card, data: Manifest) -> None:

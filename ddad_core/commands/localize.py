@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ddad_core.commands.output import write_json
 from ddad_core.errors import ManifestError, RefusedImageError, RequestError
 from ddad_core.evaluation.localization import (
     LocalizationResult,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CENTRE = "the centre of the image"
 MEAN_NORMAL = "the mean normal map"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
 def run(arguments: Namespace) -> int:
@@ -59,7 +58,7 @@ def run(arguments: Namespace) -> int:
             maps, list(boxes.values()), frame=frame, normal_maps=normal_maps, baselines=baselines
         )
     if arguments.json:
-        _write_json(arguments.json, _figures(arguments, found))
+        write_json(arguments.json, _figures(arguments, found))
     _print(model.card.name, arguments, found)
     return 0
 
@@ -70,6 +69,8 @@ def _read_masks(arguments: Namespace) -> dict[str, np.ndarray]:
     Raises:
         RequestError: There are no masks, one cannot be read, is empty or has no image.
     """
+    from ddad_core.training.partition import IMAGE_SUFFIXES
+
     images = {
         path.relative_to(arguments.images).with_suffix(""): path
         for path in sorted(arguments.images.rglob("*"))
@@ -135,13 +136,10 @@ def _grey(names: Sequence[str], arguments: Namespace, size: int) -> np.ndarray:
 def _normal_grey(arguments: Namespace, model: Model) -> np.ndarray:
     """The normal images of a part of the manifest, prepared: uint8 (M, S, S)."""
     from ddad_core.training.images import load_grey
-    from ddad_core.training.manifest import load_manifest, load_own_manifest
+    from ddad_core.training.manifest import load_model_manifest
 
     own = model.card.raw["data"]
-    if arguments.manifest is None:
-        data = load_own_manifest(own["manifest"], own["manifest_sha256"], arguments.manifests)
-    else:
-        data = load_manifest(arguments.manifest)
+    data = load_model_manifest(arguments.manifest, own, arguments.manifests)
     rows = [row for row in data.role(arguments.normals) if row.label == 0]
     if not rows:
         problem = f"{data.path} has no normal {arguments.normals} images."
@@ -160,14 +158,6 @@ def _figures(arguments: Namespace, found: dict[str, LocalizationResult]) -> dict
             for name, result in found.items()
         },
     }
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        problem = f"{path} cannot be written: {error.strerror}."
-        raise RequestError(problem, "Give another --json.") from error
 
 
 def _print(name: str, arguments: Namespace, found: dict[str, LocalizationResult]) -> None:

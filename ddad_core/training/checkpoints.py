@@ -34,8 +34,20 @@ def save_checkpoint(state: dict[str, Any], path: Path, digest: str) -> None:
         raise TrainingError(problem, "Make room, or give another --run folder.") from error
 
 
-def load_checkpoint(path: Path, digest: str) -> dict[str, Any] | None:
+def load_checkpoint(
+    path: Path,
+    digest: str,
+    *,
+    what: str = "this network",
+    others: str = "another configuration or to other images",
+) -> dict[str, Any] | None:
     """Read a checkpoint; None if there is none.
+
+    Args:
+        path: The file.
+        digest: Of configuration and images.
+        what: Is trained, in the words of an error.
+        others: What a checkpoint of another digest belongs to, in the words of an error.
 
     Raises:
         TrainingError: It is damaged, or belongs to another configuration or other images.
@@ -47,9 +59,9 @@ def load_checkpoint(path: Path, digest: str) -> dict[str, Any] | None:
         found = state["digest"]
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, LookupError) as error:
         problem = f"The checkpoint {path} cannot be read."
-        raise TrainingError(problem, "Delete it to train this network anew.") from error
+        raise TrainingError(problem, f"Delete it to train {what} anew.") from error
     if found != digest:
-        problem = f"{path} belongs to another configuration or to other images."
+        problem = f"{path} belongs to {others}."
         raise TrainingError(problem, "Give another --run folder, or delete this one.")
     log.info("%s: going on from it", path.name)
     return dict(state)

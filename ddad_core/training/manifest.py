@@ -16,7 +16,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -167,17 +167,20 @@ def load_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def load_own_manifest(name: str, sha256: str, folder: Path) -> Manifest:
-    """Read the manifest a model was made with.
+def load_model_manifest(given: Path | None, data: Mapping[str, Any], folder: Path) -> Manifest:
+    """Read the manifest that was given, or else the one a model was made with.
 
     Args:
-        name: File name, as the model's card states it.
-        sha256: Of the CSV file, as the card states it.
-        folder: Where manifests lie.
+        given: Taken as it is, or None.
+        data: What the model's card says of its data: ``manifest`` and ``manifest_sha256``.
+        folder: Where the models' own manifests lie.
 
     Raises:
         ManifestError: As :func:`load_manifest`, or it is another file of the same name.
     """
+    if given is not None:
+        return load_manifest(given)
+    name, sha256 = data["manifest"], data["manifest_sha256"]
     path = folder / name
     if not path.is_file():
         problem = f"The model's own manifest {name} is not in {folder}."

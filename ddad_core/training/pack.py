@@ -47,8 +47,9 @@ HALF_PRECISION_TOLERANCE = 1e-3
 LEAST_FOR_PLACES = 20
 """Calibration normals needed to calibrate maps by place: half of them for the statistics."""
 GUARANTEE = (
-    "Among images exchangeable with the n calibration normals of a score, a p-value (1 + normals "
-    "at least as high) / (n + 1) is at most alpha with probability at most alpha, for every alpha and n."
+    "Among images exchangeable with the n calibration normals of a score, a p-value (1 + "
+    "normals at least as high) / (n + 1) is at most alpha with probability at most alpha,"
+    " for every alpha and n."
 )
 
 USE = (

@@ -8,12 +8,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # torch raises it; nothing is unpickled here
 
 import numpy as np
 import torch
@@ -23,10 +21,9 @@ from ddad_core.discrepancy import discrepancy_maps
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import TrainingError
 from ddad_core.refinement import INPUT_MAPS, RefinementNetwork
+from ddad_core.training.checkpoints import load_checkpoint, save_checkpoint
 from ddad_core.training.refine_step import BATCH_MAPS, Learner, start_learner, stepper
 from ddad_core.training.synthesis import synthesise
-
-log = logging.getLogger(__name__)
 
 CHECKPOINT_FILE = "refinement.checkpoint.pt"
 CHECKPOINT_EVERY = 5
@@ -252,7 +249,6 @@ def _close_epoch(progress: _Progress, steps: int) -> None:
 
 def _save(progress: _Progress, path: Path, digest: str) -> None:
     state = {
-        "digest": digest,
         "done": progress.done,
         "seconds": progress.seconds,
         "learners": {
@@ -264,23 +260,18 @@ def _save(progress: _Progress, path: Path, digest: str) -> None:
             for kind, learner in progress.learners.items()
         },
     }
-    unfinished = path.with_suffix(".unfinished")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
+    save_checkpoint(state, path, digest)
 
 
 def _restore(progress: _Progress, path: Path, digest: str) -> None:
-    if not path.is_file():
+    state = load_checkpoint(
+        path,
+        digest,
+        what="the refinement",
+        others="another configuration, other images or other modules A and B",
+    )
+    if state is None:
         return
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["digest"]
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, LookupError) as error:
-        problem = f"The checkpoint {path} cannot be read."
-        raise TrainingError(problem, "Delete it to train the refinement anew.") from error
-    if found != digest:
-        problem = f"{path} belongs to another configuration, other images or other modules A and B."
-        raise TrainingError(problem, "Give another --run folder, or delete this one.")
     for kind, learner in progress.learners.items():
         saved = state["learners"][kind]
         learner.network.load_state_dict(saved["network"])
@@ -290,4 +281,3 @@ def _restore(progress: _Progress, path: Path, digest: str) -> None:
         learner.optimiser.param_groups[0]["capturable"] = capturable
         learner.losses[:] = saved["losses"]
     progress.done, progress.seconds = state["done"], state["seconds"]
-    log.info("refinement: going on after epoch %d", progress.done)
