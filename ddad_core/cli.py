@@ -227,13 +227,21 @@ def _seed(text: str) -> int:
 
 
 def _add_score(sub: argparse._SubParsersAction) -> None:
-    parser = sub.add_parser("score", help="score files and folders, one row a file")
+    parser = sub.add_parser("score", help="score files, folders and ZIP archives, one row a file")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--model", help="default: by the patient's age, else nih-ae-u")
     parser.add_argument("--output", type=Path, help="FILE.csv, .json or .parquet (default: stdout)")
+    parser.add_argument("--workers", type=_whole, help="processes that read (default: all cores)")
     _weights_option(parser)
     _device_option(parser)
     parser.set_defaults(command=score.run)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:5]) <= 256):
+        message = f"{text!r} is not a whole number from 1 to 256"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _add_render(sub: argparse._SubParsersAction) -> None:

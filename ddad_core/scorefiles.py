@@ -1,12 +1,8 @@
-"""Scoring files and folders into a table, one row a file."""
+"""Scoring files, folders and archives into a table, one row a file, however many there are."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -20,32 +16,35 @@ from tqdm import tqdm
 from ddad_core.card import Card, choose_card, list_cards
 from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
-from ddad_core.imaging import read_radiograph_file
-from ddad_core.imaging.files import find_files
-from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.imaging.prepare import Prepared, Wanted
+from ddad_core.imaging.sandbox import Sandbox
+from ddad_core.imaging.sources import FileSource, Source, sources_of
 from ddad_core.imaging.suitability import check_suitability
+from ddad_core.outcomes import Tally
+from ddad_core.parallel import in_batches, in_order, processors
 from ddad_core.registry import load_model
+from ddad_core.scoretable import COLUMNS, SCORE_COLUMNS, Row, Table, check_output
 from ddad_core.scoring import BATCH_SIZE, Scorer
 from ddad_core.types import ScoreResult
-from ddad_core.vocabulary import SCORE_TITLES
 
 STATUSES = ("scored", "warned", "refused")
-SCORE_COLUMNS = tuple(name for name in SCORE_TITLES if name != "a_rec_single")
-COLUMNS = (
-    "path", "sha256", "status", "reason", "model", *SCORE_COLUMNS, "score_name", "score",
-    "p_value", "abnormal", "warnings", "seconds",
-)  # fmt: skip
-FORMATS = (".csv", ".json", ".parquet")
-Row = dict[str, Any]
 
 
-@dataclass
-class _Prepared:
-    """A readable image on its way to the networks; the row is completed in place."""
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A file that was read, or why not.
 
+    Attributes:
+        identity: Of the source.
+        row: Completed by scoring unless the file was refused.
+        card: The model for it; None if the file was refused.
+        grey: uint8 (S, S), likewise.
+    """
+
+    identity: str
     row: Row
-    grey: np.ndarray
-    card: Card
+    card: Card | None = None
+    grey: np.ndarray | None = None
 
 
 @dataclass
@@ -56,6 +55,11 @@ class _Models:
     cards: tuple[Card, ...]
     device: str
     scorers: dict[str, Scorer] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the inputs that are needed."""
+        return tuple(sorted({card.input_size for card in self.cards}))
 
     def scorer(self, name: str) -> Scorer:
         if name not in self.scorers:
@@ -70,8 +74,14 @@ def score_paths(
     model: str | None,
     device: str,
     output: Path | None,
-) -> list[Row]:
-    """Score files and folders and write the table.
+    workers: int | None = None,
+) -> Tally:
+    """Score files, folders and ZIP archives and write the table.
+
+    Files are read in child processes, as many as there are processors, and scored in batches;
+    memory does not grow with their number. Rows are written as they come, in the order found: to
+    standard output, or to a file beside ``output`` that becomes it at the end. Killed and started
+    again with the same arguments, it goes on where it was.
 
     Args:
         paths: Files, and folders searched at every depth; hidden files in them are passed over.
@@ -79,21 +89,17 @@ def score_paths(
         model: Name of a model, or None to choose by the patient's age.
         device: "auto", "cpu" or "cuda".
         output: A .csv, .json or .parquet file, or None for CSV on standard output.
+        workers: Child processes; as many as processors if None.
 
     Returns:
-        Rows with the keys ``COLUMNS``, in the order found.
+        Counts by outcome and reason.
 
     Raises:
         RequestError: A path does not exist, or the output has another ending.
         ModelError: The model does not exist or is damaged.
     """
-    if output is not None and output.suffix.lower() not in FORMATS:
-        problem = f"{output} ends in none of {', '.join(FORMATS)}."
-        raise RequestError(problem, "Rename the output.")
-    if output is not None and not output.absolute().parent.is_dir():
-        problem = f"There is no folder {output.parent} for the output."
-        raise RequestError(problem, "Make it, or give another --output.")
-    files = list(find_files(paths))
+    check_output(output)
+    total = sum(1 for _ in sources_of(paths))
     cards = list_cards(weights)
     if model is not None:
         cards = tuple(card for card in cards if card.name == model)
@@ -101,73 +107,97 @@ def score_paths(
             problem = f"There is no model called {model} under {weights}."
             raise RequestError(problem, "See the models there are with `ddad models`.")
     models = _Models(weights, cards, device)
-    rows: list[Row] = []
-    waiting: dict[str, list[_Prepared]] = {card.name: [] for card in cards}
-    for path in tqdm(files, desc="scoring", unit="file", disable=not sys.stderr.isatty()):
-        row = dict.fromkeys(COLUMNS)
-        rows.append(row)
-        prepared = _prepare(path, row, models)
-        if prepared is None:
-            continue
-        batch = waiting[prepared.card.name]
-        batch.append(prepared)
-        if len(batch) == BATCH_SIZE:
-            _score_batch(batch, models)
-    for batch in waiting.values():
-        _score_batch(batch, models)
-    write_rows(rows, output)
-    return rows
+    workers = workers or processors()
+    tally = Tally()
+    hashes = {card.name: card.model_hash for card in cards}
+    patience = 0.2 if sys.stderr.isatty() else 30.0
+    with (
+        Sandbox(workers) as sandbox,
+        Table(output, hashes) as table,
+        tqdm(total=total, desc="scoring", unit="file", mininterval=patience) as bar,
+    ):
+        sources = sources_of(paths)
+        for row in table.resume(source.identity for source in sources_of(paths)):
+            next(sources)
+            _count(row, tally)
+            bar.update()
+        sandbox.warm_up()
+        read = in_order(lambda source: _read(source, models, sandbox), sources, workers)
+        for batch in in_batches(read, BATCH_SIZE):
+            _score(batch, models)
+            table.write((one.identity, one.row) for one in batch)
+            for one in batch:
+                _count(one.row, tally)
+            bar.update(len(batch))
+    return tally
 
 
-def _prepare(path: Path, row: Row, models: _Models) -> _Prepared | None:
+def _count(row: Row, tally: Tally) -> None:
+    reasons = row["reason"] if row["status"] == "refused" else row["warnings"]
+    tally.add(row["status"], [reasons])
+
+
+def _read(source: Source, models: _Models, sandbox: Sandbox) -> _Read:
     started = time.perf_counter()
-    row.update(path=str(path), warnings="")
+    row: Row = {**dict.fromkeys(COLUMNS), "path": source.name, "warnings": ""}
+    data: bytes | None = None
     try:
-        radiograph = read_radiograph_file(path)
-        card = choose_card(models.cards, radiograph.facts.age_years)
-        grey = to_network_grey(radiograph, card.input_size)
+        data = source.read()
+        prepared = sandbox.prepare(data, Wanted(sizes=models.sizes))
     except (RefusedImageError, OSError) as error:
-        row.update(status="refused", reason=str(error), sha256=_sha256(path))
+        row.update(status="refused", reason=str(error), sha256=_sha256(source, data))
         row["seconds"] = round(time.perf_counter() - started, 4)
-        return None
-    warnings = radiograph.warnings + check_suitability(
-        radiograph, age_min=card.population.age_min, age_max=card.population.age_max
-    )
+        return _Read(source.identity, row)
+    card = choose_card(models.cards, prepared.facts.age_years)
+    warnings = _warnings(prepared, card)
     row.update(
-        sha256=radiograph.sha256,
+        sha256=prepared.sha256,
         status="warned" if warnings else "scored",
         reason="",
         warnings=" ".join(warnings),
     )
     row["seconds"] = time.perf_counter() - started
-    return _Prepared(row, grey, card)
+    return _Read(source.identity, row, card, prepared.grey[card.input_size])
 
 
-def _sha256(path: Path) -> str | None:
-    """Digest of a refused file, however large; None if it cannot be opened."""
+def _warnings(prepared: Prepared, card: Card) -> tuple[str, ...]:
+    population = card.population
+    return prepared.warnings + check_suitability(
+        prepared.facts, age_min=population.age_min, age_max=population.age_max
+    )
+
+
+def _sha256(source: Source, data: bytes | None) -> str | None:
+    """Digest of a refused file, however large; None if it cannot be read."""
+    if data is not None:
+        return hashlib.sha256(data).hexdigest()
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if isinstance(source, FileSource):
+            with source.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return None
+        pass
+    return None
 
 
-def _score_batch(batch: list[_Prepared], models: _Models) -> None:
-    """Complete the rows of a batch and empty it."""
-    if not batch:
-        return
-    card = batch[0].card
-    scorer = models.scorer(card.name)
-    started = time.perf_counter()
-    results = scorer.score_prepared(np.stack([prepared.grey for prepared in batch]))
-    share = (time.perf_counter() - started) / len(batch)
-    for prepared, result in zip(batch, results, strict=True):
-        prepared.row.update(_columns(card, result))
-        prepared.row["seconds"] = round(prepared.row["seconds"] + share, 4)
-    batch.clear()
+def _score(batch: Sequence[_Read], models: _Models) -> None:
+    """Complete the rows of a batch."""
+    for card in models.cards:
+        mine = [one for one in batch if one.card is card]
+        if not mine:
+            continue
+        scorer = models.scorer(card.name)
+        started = time.perf_counter()
+        results = scorer.score_prepared(
+            np.stack([one.grey for one in mine if one.grey is not None])
+        )
+        share = (time.perf_counter() - started) / len(mine)
+        for one, result in zip(mine, results, strict=True):
+            one.row.update(_columns(card, result))
+            one.row["seconds"] = round(one.row["seconds"] + share, 4)
 
 
-def _columns(card: Card, result: ScoreResult) -> Row:
+def _columns(card: Card, result: ScoreResult) -> dict[str, Any]:
     return {
         "model": card.name,
         **{name: result.scores.get(name) for name in SCORE_COLUMNS},
@@ -176,45 +206,3 @@ def _columns(card: Card, result: ScoreResult) -> Row:
         "p_value": result.p_value,
         "abnormal": is_flagged(result.score, card.operating_point.threshold),
     }
-
-
-def write_rows(rows: Sequence[Row], output: Path | None) -> None:
-    """Write the table as CSV, JSON or Parquet, by the file's ending.
-
-    Raises:
-        RequestError: The file cannot be written.
-    """
-    if output is None:
-        _write_csv(rows, sys.stdout)
-        return
-    unfinished = output.with_name(output.name + ".unfinished")
-    try:
-        if output.suffix.lower() == ".parquet":
-            import pandas as pd
-
-            pd.DataFrame(list(rows), columns=list(COLUMNS)).to_parquet(unfinished, index=False)
-        else:
-            text = io.StringIO(newline="")
-            if output.suffix.lower() == ".json":
-                json.dump([_finite(row) for row in rows], text, indent=1, ensure_ascii=False)
-                text.write("\n")
-            else:
-                _write_csv(rows, text)
-            unfinished.write_text(text.getvalue(), encoding="utf-8", newline="")
-        unfinished.replace(output)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        problem = f"{output} cannot be written: {error.strerror or error}."
-        raise RequestError(problem, "Make room or give another --output.") from error
-
-
-def _write_csv(rows: Sequence[Row], file: io.TextIOBase | Any) -> None:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        abnormal = row["abnormal"]
-        writer.writerow({**row, "abnormal": "" if abnormal is None else str(abnormal).lower()})
-
-
-def _finite(row: Row) -> Row:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

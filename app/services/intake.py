@@ -9,7 +9,7 @@ from typing import Literal
 from app.gateways.files import ImageFiles
 from app.services.models import ModelService
 from app.services.people import Reader
-from app.services.pixels import thumbnail, to_stored
+from ddad_core.imaging.stored import thumbnail, to_stored
 from app.services.scoring import ScoringService
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import UnitOfWork

@@ -18,7 +18,7 @@ from app.services.models import (
     map_names,
 )
 from app.services.people import Reader
-from app.services.pixels import pack
+from ddad_core.imaging.stored import pack
 from app.services.scoring import ScoringService, restore_radiograph
 from app.services.worklist import describe
 from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.gateways.files import FilesError, ImageFiles
 from app.services.models import ModelService, check_calibrated
-from app.services.pixels import StoredPixels, from_stored
+from ddad_core.imaging.stored import StoredPixels, from_stored
 from app.store.records import ImageRecord, NewScore, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
@@ -160,7 +160,7 @@ def new_score(
         p_value=result.p_value,
         percentile=result.percentile,
         warnings=check_suitability(
-            radiograph, age_min=card.population.age_min, age_max=card.population.age_max
+            radiograph.facts, age_min=card.population.age_min, age_max=card.population.age_max
         ),
         seconds=seconds,
     )

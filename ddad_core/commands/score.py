@@ -12,14 +12,14 @@ def run(arguments: Namespace) -> int:
     """`ddad score`."""
     from ddad_core import scorefiles
 
-    rows = scorefiles.score_paths(
+    tally = scorefiles.score_paths(
         arguments.paths,
         weights=arguments.weights,
         model=arguments.model,
         device=arguments.device,
         output=arguments.output,
+        workers=arguments.workers,
     )
-    outcomes = [row["status"] for row in rows]
-    counts = ", ".join(f"{outcomes.count(s)} {s}" for s in scorefiles.STATUSES)
-    print(f"{len(rows)} files: {counts}", file=sys.stderr)
-    return EXIT_REFUSED if "refused" in outcomes else 0
+    for line in tally.lines(scorefiles.STATUSES):
+        print(line, file=sys.stderr)
+    return EXIT_REFUSED if tally.statuses["refused"] else 0

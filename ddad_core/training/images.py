@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from ddad_core.errors import ManifestError, RefusedImageError
 from ddad_core.imaging import read_radiograph_file
 from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.parallel import in_order
 from ddad_core.training.manifest import Manifest, ManifestRow, check_roles, place
 from ddad_core.types import Radiograph, RadiographFacts
 
@@ -220,11 +220,8 @@ def _pixel_digest(radiograph: Radiograph) -> str:
 
 
 def _in_order(work: Callable[[int], Result], n: int, workers: int | None) -> Iterator[Result]:
-    """Do work(0), work(1), ... on threads; give the results, or the first error, in order."""
-    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, MAX_WORKERS))
-    try:
-        futures = [pool.submit(work, i) for i in range(n)]
-        for future in tqdm(futures, desc="images", unit="image", leave=False):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Do work(0), work(1), ... on threads, with a progress bar; the results in order."""
+    workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
+    yield from tqdm(
+        in_order(work, range(n), workers), total=n, desc="images", unit="image", leave=False
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from app.services.container import Services
 from app.services.people import Reader
-from app.services.pixels import THUMBNAIL_SIDE
+from ddad_core.imaging.stored import THUMBNAIL_SIDE
 from app.services.reading import ReadDraft
 from app.services.worklist import Show, Sort, WorklistRow
 

@@ -12,12 +12,11 @@ from ddad_core.imaging.suitability import (
     modality_warning,
     view_warning,
 )
-from ddad_core.types import Radiograph, RadiographFacts
+from ddad_core.types import RadiographFacts
 
 
-def aged(years: float | None) -> Radiograph:
-    facts = RadiographFacts(format="dicom", age_years=years)
-    return Radiograph(pixels=np.zeros((64, 64), np.float32), sha256="0" * 64, facts=facts)
+def aged(years: float | None) -> RadiographFacts:
+    return RadiographFacts(format="dicom", age_years=years)
 
 
 @pytest.mark.parametrize(

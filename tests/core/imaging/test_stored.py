@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.services.pixels import (
+from ddad_core.imaging.stored import (
     MAX_STORED,
     THUMBNAIL_SIDE,
     from_stored,

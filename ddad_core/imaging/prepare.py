@@ -1,0 +1,187 @@
+"""One file -> all that is wanted of it: the only way from untrusted bytes to anything else.
+
+What is asked for and what comes back are plain values, so that :mod:`ddad_core.imaging.sandbox`
+can have the same done in a child process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ddad_core.errors import RefusedImageError
+from ddad_core.imaging import read_radiograph
+from ddad_core.imaging.deidentify import Identity, deidentify
+from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.imaging.stored import StoredPixels, from_stored, pack, thumbnail, to_stored
+from ddad_core.overlay import default_window
+from ddad_core.types import Radiograph, RadiographFacts, Window
+
+StoredAs = Literal["png", "dicom"]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a file is freed of identity before it is kept.
+
+    Attributes:
+        key: The installation's secret, for pseudonyms.
+        site: Name of the site, for InstitutionName; may be empty.
+    """
+
+    key: bytes = field(repr=False)
+    site: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of a file besides its facts.
+
+    Attributes:
+        sizes: Sides S of the network inputs.
+        display: Pixels for the browser.
+        thumbnail: A small JPEG.
+        keep: The file as it may be stored; None: not wanted.
+        scale: (slope, intercept) of a stored PNG: pixel value = file's value * slope + intercept.
+        vouched: See :func:`ddad_core.imaging.read_radiograph`.
+    """
+
+    sizes: tuple[int, ...] = ()
+    display: bool = False
+    thumbnail: bool = False
+    keep: Keeping | None = None
+    scale: tuple[float, float] | None = None
+    vouched: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A file as it may be stored.
+
+    Attributes:
+        stored_as: "dicom" (de-identified, pixels in their own encoding) or "png" (16 bits).
+        data: The file.
+        pixel_sha256: Of the pixel values, the same however they are encoded.
+        identity: Pseudonyms; all None for a raster file.
+        slope: Pixel value = 16-bit value * slope + intercept, as in ``stored.to_stored``.
+        intercept: See ``slope``.
+    """
+
+    stored_as: StoredAs
+    data: bytes = field(repr=False)
+    pixel_sha256: str
+    identity: Identity
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, eq=False)
+class Display:
+    """What the browser shows.
+
+    Attributes:
+        pixels: zlib of little-endian uint16, H x W, row by row.
+        slope: Pixel value = 16-bit value * slope + intercept.
+        intercept: See ``slope``.
+        window: Default window, in pixel values.
+    """
+
+    pixels: bytes = field(repr=False)
+    slope: float
+    intercept: float
+    window: Window
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A readable radiograph and what was made of it.
+
+    Attributes:
+        sha256: Of the file.
+        facts: What the file says of its image.
+        windows: Display windows of the file, the default first.
+        warnings: Sentences a reader must see.
+        width: Columns.
+        height: Rows.
+        grey: uint8 (S, S) by S.
+        display: For the browser, or None if not wanted.
+        thumbnail: JPEG; empty if not wanted.
+        kept: For the store, or None if not wanted.
+    """
+
+    sha256: str
+    facts: RadiographFacts
+    windows: tuple[Window, ...]
+    warnings: tuple[str, ...]
+    width: int
+    height: int
+    grey: Mapping[int, np.ndarray]
+    display: Display | None = None
+    thumbnail: bytes = field(default=b"", repr=False)
+    kept: Kept | None = None
+
+
+def prepare(data: bytes, wanted: Wanted) -> Prepared:
+    """Read one file and make what is wanted of it.
+
+    Args:
+        data: The whole file.
+        wanted: What to make.
+
+    Raises:
+        RefusedImageError: It is no radiograph that can be read; the message says why.
+    """
+    radiograph = read_radiograph(data, vouched=wanted.vouched)
+    if wanted.scale:
+        slope, intercept = wanted.scale
+        values = StoredPixels(radiograph.pixels, slope, intercept)
+        radiograph = replace(radiograph, pixels=from_stored(values))
+    return Prepared(
+        sha256=radiograph.sha256,
+        facts=radiograph.facts,
+        windows=radiograph.windows,
+        warnings=radiograph.warnings,
+        width=radiograph.width,
+        height=radiograph.height,
+        grey=network_inputs(radiograph, wanted.sizes),
+        display=_display(radiograph) if wanted.display else None,
+        thumbnail=thumbnail(radiograph) if wanted.thumbnail else b"",
+        kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
+    )
+
+
+def network_inputs(radiograph: Radiograph, sizes: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """uint8 (S, S) for each side S wanted."""
+    return {size: to_network_grey(radiograph, size) for size in sizes}
+
+
+def _display(radiograph: Radiograph) -> Display:
+    stored = to_stored(radiograph.pixels)
+    window = default_window(radiograph)
+    return Display(pack(stored.values), stored.slope, stored.intercept, window)
+
+
+def _kept(data: bytes, radiograph: Radiograph, keep: Keeping) -> Kept:
+    stored = to_stored(radiograph.pixels)
+    # Lossless twins in other encodings have the same values, hence the same digest.
+    digest = hashlib.sha256(f"{radiograph.height}x{radiograph.width}".encode())
+    digest.update(f"{stored.slope!r} {stored.intercept!r}".encode())
+    digest.update(np.ascontiguousarray(stored.values).data)
+    if radiograph.facts.format == "dicom":
+        freed = deidentify(data, key=keep.key, site=keep.site)
+        return Kept(
+            "dicom", freed.data, digest.hexdigest(), freed.identity, stored.slope, stored.intercept
+        )
+    done, encoded = cv2.imencode(".png", stored.values)
+    if not done:
+        problem = "The picture cannot be written in the form that is kept."
+        raise RefusedImageError(problem, "Export it again.")
+    nobody = Identity(None, None, None, None)
+    return Kept(
+        "png", encoded.tobytes(), digest.hexdigest(), nobody, stored.slope, stored.intercept
+    )

@@ -1,0 +1,203 @@
+"""What a reader of untrusted files and its keeper say to each other.
+
+A message is the length of its JSON head, the head, and the blobs that the head announces. The
+keeper trusts the child no more than the file: nothing is unpickled, every length is bounded, and
+every value is given its type again.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.deidentify import Identity
+from ddad_core.imaging.prepare import Display, Keeping, Kept, Prepared, Wanted
+from ddad_core.types import RadiographFacts, Window
+
+MAX_HEAD = 64 * 2**20
+MAX_BLOB = 1024 * 2**20
+_LENGTH = struct.Struct("<Q")
+
+
+class BrokenMessageError(Exception):
+    """The other side ended, or said something that is no message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A JSON head and its blobs."""
+
+    head: dict[str, Any]
+    blobs: tuple[bytes | memoryview, ...] = ()
+
+
+def send(message: Message, write: Callable[[bytes | memoryview], object]) -> None:
+    """Write a message whole."""
+    lengths = [len(blob) for blob in message.blobs]
+    head = json.dumps({**message.head, "blobs": lengths}).encode()
+    write(_LENGTH.pack(len(head)) + head)
+    for blob in message.blobs:
+        write(blob)
+
+
+def receive(read: Callable[[int], bytes]) -> Message:
+    """Read a message whole.
+
+    Args:
+        read: Gives exactly so many bytes, or raises.
+
+    Raises:
+        BrokenMessageError: It is no message.
+    """
+    size = _LENGTH.unpack(read(_LENGTH.size))[0]
+    if size > MAX_HEAD:
+        problem = f"a head of {size} bytes"
+        raise BrokenMessageError(problem)
+    try:
+        head = json.loads(read(size))
+        lengths = [int(length) for length in head.pop("blobs")]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BrokenMessageError from error
+    if any(not 0 <= length <= MAX_BLOB for length in lengths):
+        problem = "a blob of absurd length"
+        raise BrokenMessageError(problem)
+    return Message(head, tuple(read(length) for length in lengths))
+
+
+def read_exactly(stream: BinaryIO, size: int) -> bytes:
+    """Read so many bytes.
+
+    Raises:
+        BrokenMessageError: The stream ends before.
+    """
+    data = stream.read(size)
+    if data is None or len(data) < size:
+        raise BrokenMessageError
+    return data
+
+
+def ask(data: bytes, wanted: Wanted, seconds: float) -> Message:
+    """A request to prepare a file within so much processor time."""
+    keep = {"key": wanted.keep.key.hex(), "site": wanted.keep.site} if wanted.keep else None
+    return Message({**asdict(wanted), "keep": keep, "seconds": seconds}, (data,))
+
+
+def asked(message: Message) -> tuple[bytes, Wanted]:
+    """The file and what is wanted of it, in the child."""
+    head = message.head
+    keep = head["keep"]
+    wanted = Wanted(
+        sizes=tuple(head["sizes"]),
+        display=head["display"],
+        thumbnail=head["thumbnail"],
+        keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
+        scale=tuple(head["scale"]) if head["scale"] else None,
+        vouched=head["vouched"],
+    )
+    return bytes(message.blobs[0]), wanted
+
+
+def refuse(error: RefusedImageError) -> Message:
+    """The answer for a refused file."""
+    return Message({"refused": [error.problem, error.next_step]})
+
+
+def answer(prepared: Prepared) -> Message:
+    """The answer for a readable file."""
+    kept, display = prepared.kept, prepared.display
+    head = {
+        "sha256": prepared.sha256,
+        "facts": asdict(prepared.facts),
+        "windows": [window_to(window) for window in prepared.windows],
+        "warnings": prepared.warnings,
+        "size": [prepared.width, prepared.height],
+        "grey": list(prepared.grey),
+        "display": display
+        and {
+            "slope": display.slope,
+            "intercept": display.intercept,
+            "window": window_to(display.window),
+        },
+        "kept": kept
+        and {
+            "stored_as": kept.stored_as,
+            "pixel_sha256": kept.pixel_sha256,
+            "identity": asdict(kept.identity),
+            "slope": kept.slope,
+            "intercept": kept.intercept,
+        },
+    }
+    blobs = (
+        prepared.thumbnail,
+        display.pixels if display else b"",
+        kept.data if kept else b"",
+        *(np.ascontiguousarray(grey).tobytes() for grey in prepared.grey.values()),
+    )
+    return Message(head, blobs)
+
+
+def answered(message: Message) -> Prepared:
+    """What a child made of a file.
+
+    Raises:
+        RefusedImageError: The child refused it.
+        BrokenMessageError: The answer is not one.
+    """
+    head = message.head
+    if refused := head.get("refused"):
+        raise RefusedImageError(str(refused[0]), str(refused[1]))
+    try:
+        small, shown, stored, *greys = (bytes(blob) for blob in message.blobs)
+        display, kept = head["display"], head["kept"]
+        return Prepared(
+            sha256=str(head["sha256"]),
+            facts=_facts(head["facts"]),
+            windows=tuple(window_of(window) for window in head["windows"]),
+            warnings=tuple(str(sentence) for sentence in head["warnings"]),
+            width=int(head["size"][0]),
+            height=int(head["size"][1]),
+            grey={
+                int(size): np.frombuffer(grey, np.uint8).reshape(int(size), int(size))
+                for size, grey in zip(head["grey"], greys, strict=True)
+            },
+            display=display
+            and Display(
+                shown,
+                float(display["slope"]),
+                float(display["intercept"]),
+                window_of(display["window"]),
+            ),
+            thumbnail=small,
+            kept=kept
+            and Kept(
+                stored_as="dicom" if kept["stored_as"] == "dicom" else "png",
+                data=stored,
+                pixel_sha256=str(kept["pixel_sha256"]),
+                identity=Identity(**kept["identity"]),
+                slope=float(kept["slope"]),
+                intercept=float(kept["intercept"]),
+            ),
+        )
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise BrokenMessageError from error
+
+
+def window_to(window: Window) -> dict[str, Any]:
+    """A window as plain values."""
+    return asdict(window)
+
+
+def window_of(values: dict[str, Any]) -> Window:
+    """A window from plain values."""
+    return Window(**values)
+
+
+def _facts(values: dict[str, Any]) -> RadiographFacts:
+    spacing = values.pop("spacing_mm")
+    return RadiographFacts(**values, spacing_mm=(spacing[0], spacing[1]) if spacing else None)

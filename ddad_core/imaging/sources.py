@@ -1,0 +1,170 @@
+"""What a path or an upload stands for: files, the files in folders, the files in ZIP archives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.archive import Archive, Entry, is_archive
+from ddad_core.imaging.files import find_files
+from ddad_core.imaging.limits import check_file_size
+
+
+class Source(Protocol):
+    """One file to read, wherever it lies."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, to whoever gave it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A digest that changes when the file is replaced; tells nothing of its name."""
+        ...
+
+    def read(self) -> bytes:
+        """The whole file.
+
+        Raises:
+            RefusedImageError: It is too large, damaged or encrypted.
+            OSError: It cannot be opened.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file on disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def identity(self) -> str:
+        """From path, size and time of change."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return _digest(self.path.absolute())
+        return _digest(self.path.absolute(), stat.st_size, stat.st_mtime_ns)
+
+    def read(self) -> bytes:
+        """See :class:`Source`."""
+        check_file_size(self.path)
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class EntrySource:
+    """A file in a ZIP archive."""
+
+    outer: str
+    outer_identity: str
+    entry: Entry
+
+    @property
+    def name(self) -> str:
+        """The archive's name and its own."""
+        return f"{self.outer}/{self.entry.name}"
+
+    @property
+    def identity(self) -> str:
+        """From the archive's, its own name and checksum."""
+        info = self.entry.info
+        return _digest(self.outer_identity, info.filename, info.header_offset, info.CRC)
+
+    def read(self) -> bytes:
+        """See :class:`Source`."""
+        return self.entry.read()
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """A file that was handed over, as by an upload."""
+
+    name: str
+    data: bytes
+
+    @property
+    def identity(self) -> str:
+        """From its content."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def read(self) -> bytes:
+        """See :class:`Source`."""
+        return self.data
+
+
+@dataclass(frozen=True)
+class RefusedSource:
+    """An archive that is not opened, and why."""
+
+    name: str
+    identity: str
+    error: RefusedImageError
+
+    def read(self) -> bytes:
+        """Raise why."""
+        raise self.error
+
+
+def sources_of(paths: Sequence[Path]) -> Iterator[Source]:
+    """Walk files, folders and ZIP archives, in a stable order, holding none in memory.
+
+    Hidden files in folders and archives are passed over.
+
+    Raises:
+        RequestError: A path does not exist.
+    """
+    for path in find_files(paths):
+        source = FileSource(path)
+        try:
+            with path.open("rb") as file:
+                archive = is_archive(file.read(4))
+        except OSError:
+            archive = False  # told when the file is read
+        if archive:
+            yield from _entries(path, source.name, source.identity)
+        else:
+            yield source
+
+
+def sources_in(name: str, data: bytes) -> Iterator[Source]:
+    """The files in what was handed over: itself, or those of a ZIP archive."""
+    source = BytesSource(name, data)
+    if is_archive(data[:4]):
+        yield from _entries(data, name, source.identity)
+    else:
+        yield source
+
+
+def _entries(file: Path | bytes, name: str, identity: str) -> Iterator[Source]:
+    try:
+        archive = Archive(file)
+    except RefusedImageError as error:
+        yield RefusedSource(name, identity, error)
+        return
+    except OSError as error:
+        problem = f"The archive cannot be opened ({error.strerror})."
+        yield RefusedSource(name, identity, RefusedImageError(problem, "Check its permissions."))
+        return
+    found = False
+    for entry in archive.entries():
+        found = True
+        yield EntrySource(name, identity, entry)
+    if not found:
+        problem = "The ZIP archive holds no file."
+        yield RefusedSource(name, identity, RefusedImageError(problem, "Send the radiographs."))
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()
