@@ -20,10 +20,11 @@ from ddad_core.imaging.prepare import Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import FileSource, Source, sources_of
 from ddad_core.imaging.suitability import check_suitability
+from ddad_core.journal import Row
 from ddad_core.outcomes import Tally
 from ddad_core.parallel import in_batches, in_order, processors
 from ddad_core.registry import load_model
-from ddad_core.scoretable import COLUMNS, SCORE_COLUMNS, Row, Table, check_output
+from ddad_core.scoretable import COLUMNS, SCORE_COLUMNS, Table, check_output
 from ddad_core.scoring import BATCH_SIZE, Scorer
 from ddad_core.types import ScoreResult
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from ddad_core.errors import RequestError
+from ddad_core.journal import Journal, Row
 from ddad_core.parallel import in_batches
 from ddad_core.vocabulary import SCORE_TITLES
 
@@ -22,7 +22,6 @@ COLUMNS = (
     "p_value", "abnormal", "warnings", "seconds",
 )  # fmt: skip
 FORMATS = (".csv", ".json", ".parquet")
-Row = dict[str, Any]
 
 _VERSION = 1
 _TEXTS = ("path", "sha256", "status", "reason", "model", "score_name", "warnings")
@@ -46,8 +45,8 @@ def check_output(output: Path | None) -> None:
 class Table:
     """Rows in the order found, on their way to a file or to standard output.
 
-    Until the end, rows stand as JSON lines in ``OUTPUT.unfinished``, with the identity of the file
-    that each is about; that is also where an interrupted run goes on from.
+    Until the end, rows stand as JSON lines in ``OUTPUT.unfinished``; that is also where an
+    interrupted run goes on from.
 
     Args:
         output: A .csv, .json or .parquet file, or None for CSV on standard output.
@@ -56,39 +55,16 @@ class Table:
 
     def __init__(self, output: Path | None, models: Mapping[str, str]) -> None:
         self._output = output
-        self._head = {"version": _VERSION, "models": dict(models)}
-        self._journal = output and output.with_name(output.name + ".unfinished")
-        self._file: IO[str] | None = None
-        self._rows = 0
+        head = {"version": _VERSION, "models": dict(models)}
+        path = output and output.with_name(output.name + ".unfinished")
+        self._journal = Journal(path, head) if path else None
+        self._printed = 0
 
     def resume(self, identities: Iterable[str]) -> Iterator[Row]:
-        """Rows of an interrupted run, as long as they are about the same files in the same order.
-
-        Must be exhausted before the first :meth:`write`.
-
-        Args:
-            identities: Of all files, in the order found.
-        """
-        if self._journal is None:
-            return
-        good = 0
-        if self._journal.is_file():
-            with self._journal.open("rb") as file:
-                if _json(file.readline()) == self._head:
-                    good = file.tell()
-                    # Identities first: zip takes one of each, and none may be lost at the end.
-                    for line, identity in zip(file, identities, strict=False):
-                        row = _json(line)
-                        if not line.endswith(b"\n") or row is None or row.pop("id", 0) != identity:
-                            break
-                        good += len(line)
-                        self._rows += 1
-                        yield row
-        with self._writing():
-            self._file = self._journal.open("a", encoding="utf-8")
-            self._file.truncate(good)
-            if not good:
-                self._put(self._head)
+        """Rows of an interrupted run; see :meth:`ddad_core.journal.Journal.resume`."""
+        if self._journal:
+            with self._writing():
+                yield from self._journal.resume(identities)
 
     def write(self, rows: Iterable[tuple[str, Row]]) -> None:
         """Add rows, each with the identity of its file; they last from then on.
@@ -99,52 +75,32 @@ class Table:
         if self._journal is None:
             self._print(row for _, row in rows)
             return
-        assert self._file
         with self._writing():
-            for identity, row in rows:
-                self._put({**_finite(row), "id": identity})
-                self._rows += 1
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._journal.write((identity, _finite(row)) for identity, row in rows)
 
     def _print(self, rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-        if not self._rows:
+        if not self._printed:
             writer.writeheader()
         for row in rows:
             writer.writerow(_csv_row(row))
-            self._rows += 1
+            self._printed += 1
         sys.stdout.flush()
 
-    def _put(self, values: Mapping[str, Any]) -> None:
-        assert self._file
-        self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
-
-    def _rows_written(self) -> Iterator[Row]:
-        assert self._journal
-        with self._journal.open("rb") as file:
-            file.readline()
-            for line in file:
-                row = json.loads(line)
-                del row["id"]
-                yield row
-
-    def _finish(self) -> None:
+    def _finish(self, journal: Journal, output: Path) -> None:
         """Turn the journal into what was asked for."""
-        assert self._output and self._journal and self._file
-        self._file.close()
-        ending = self._output.suffix.lower()
-        part = self._output.with_name(self._output.name + ".part")
+        ending = output.suffix.lower()
+        part = output.with_name(output.name + ".part")
         try:
             with self._writing():
                 if ending == ".parquet":
-                    _write_parquet(self._rows_written(), part)
+                    _write_parquet(journal.read(), part)
                 else:
                     with part.open("w", encoding="utf-8", newline="") as file:
                         write = _write_csv if ending == ".csv" else _write_json
-                        write(self._rows_written(), file)
-                part.replace(self._output)
-                self._journal.unlink()
+                        write(journal.read(), file)
+                part.replace(output)
+                journal.remove()
         finally:
             part.unlink(missing_ok=True)
 
@@ -161,16 +117,14 @@ class Table:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        if self._file is None:
-            if kind is None and not self._rows:
+        if self._journal is None:
+            if kind is None and not self._printed:
                 self._print(())
             return
-        if kind is None:
-            self._finish()
-            return
-        self._file.close()
-        if not self._rows and self._journal:  # nothing to go on from
-            self._journal.unlink(missing_ok=True)
+        if kind is None and self._output:
+            self._finish(self._journal, self._output)
+        else:
+            self._journal.close()
 
 
 class _Writing:
@@ -191,14 +145,6 @@ class _Writing:
         if isinstance(error, OSError):
             problem = f"{self._output} cannot be written: {error.strerror or error}."
             raise RequestError(problem, "Make room or give another --output.") from error
-
-
-def _json(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _finite(row: Row) -> Row:

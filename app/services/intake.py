@@ -9,12 +9,12 @@ from typing import Literal
 from app.gateways.files import ImageFiles
 from app.services.models import ModelService
 from app.services.people import Reader
-from ddad_core.imaging.stored import thumbnail, to_stored
 from app.services.scoring import ScoringService
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RefusedImageError, UncalibratedError
 from ddad_core.imaging import check_file_size, read_radiograph
+from ddad_core.imaging.stored import thumbnail, to_stored
 from ddad_core.types import Radiograph
 
 Status = Literal["scored", "warned", "unscored", "known", "refused"]

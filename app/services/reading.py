@@ -18,7 +18,6 @@ from app.services.models import (
     map_names,
 )
 from app.services.people import Reader
-from ddad_core.imaging.stored import pack
 from app.services.scoring import ScoringService, restore_radiograph
 from app.services.worklist import describe
 from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord
@@ -26,6 +25,7 @@ from app.store.schema import Verdict
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.errors import RequestError, UncalibratedError
+from ddad_core.imaging.stored import pack
 from ddad_core.overlay import default_window
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES

@@ -11,10 +11,10 @@ import numpy as np
 
 from app.gateways.files import FilesError, ImageFiles
 from app.services.models import ModelService, check_calibrated
-from ddad_core.imaging.stored import StoredPixels, from_stored
 from app.store.records import ImageRecord, NewScore, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
+from ddad_core.imaging.stored import StoredPixels, from_stored
 from ddad_core.imaging.suitability import check_suitability
 from ddad_core.types import Radiograph, RadiographFacts, ScoreResult, Window
 from ddad_core.vocabulary import SCORE_TITLES, map_of_score

@@ -10,9 +10,9 @@ import pytest
 
 from app.services.container import Services
 from app.services.people import Reader
-from ddad_core.imaging.stored import THUMBNAIL_SIDE
 from app.services.reading import ReadDraft
 from app.services.worklist import Show, Sort, WorklistRow
+from ddad_core.imaging.stored import THUMBNAIL_SIDE
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]

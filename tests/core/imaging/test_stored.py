@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.store.schema import THUMBNAIL_LIMIT_BYTES
 from ddad_core.imaging.stored import (
     MAX_STORED,
     THUMBNAIL_SIDE,
@@ -14,7 +15,6 @@ from ddad_core.imaging.stored import (
     thumbnail,
     to_stored,
 )
-from app.store.schema import THUMBNAIL_LIMIT_BYTES
 from ddad_core.types import Radiograph, RadiographFacts, Window
 
 
