@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PORT
 
-.PHONY: run setup test lint bench clean
+.PHONY: run setup test fuzz lint bench clean
 
 run: setup
 	$(BIN)/python -m app.serve
@@ -16,6 +16,10 @@ setup: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# The reader of files against many thousand damaged ones; stop it at any time.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/core/imaging/test_fuzz.py --hypothesis-profile=long
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

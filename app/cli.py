@@ -26,12 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = parser.add_subparsers(required=True, metavar="COMMAND")
     migrating = sub.add_parser("migrate", help="create the database or bring it up to date")
     migrating.set_defaults(command=_migrate)
-    importing = sub.add_parser("import", help="take files and folders in")
+    importing = sub.add_parser("import", help="take files, folders and ZIP archives in")
     importing.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     importing.add_argument(
         "--gallery", action="store_true", help="load the demonstration gallery if it is not there"
     )
     importing.add_argument("--reader", default="ddad-admin", help="who brings them in")
+    importing.add_argument(
+        "--outcomes", type=Path, metavar="FILE.csv", help="write what became of each file"
+    )
     importing.set_defaults(command=_import)
     exporting = sub.add_parser("export", help="write all tables as CSV and JSON")
     exporting.add_argument("folder", type=Path)
@@ -61,29 +64,30 @@ def _import(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from app.bootstrap import build_services
+    from app.importing import ImportRequest, import_files
+    from app.services.intake import STATUSES
     from app.services.people import Reader
-    from ddad_core.imaging.files import find_files
 
     if not arguments.paths and not arguments.gallery:
         problem = "Nothing to import."
-        raise RequestError(problem, "Give files or folders, or --gallery.")
+        raise RequestError(problem, "Give files, folders or ZIP archives, or --gallery.")
     reader = Reader.named(arguments.reader)
-    services = build_services(load_settings(os.environ))
-    if arguments.gallery:
-        entries = services.gallery.missing()
-        if entries:
+    settings = load_settings(os.environ)
+    services = build_services(settings)
+    try:
+        if arguments.gallery and (entries := services.gallery.missing()):
             with tqdm(total=len(entries), desc="demonstration gallery", unit="image") as bar:
                 services.gallery.load(entries, lambda _: bar.update())
-    counts: dict[str, int] = {}
-    files = list(find_files(arguments.paths))
-    for path in tqdm(files, desc="import", unit="file", disable=not files):
-        outcome = services.intake.take_file(reader, path)
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-        if outcome.reason:
-            tqdm.write(f"{path}: {outcome.status}. {outcome.reason}", file=sys.stderr)
-    if files:
-        print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
-    return EXIT_REFUSED if counts.get("refused") else 0
+        if not arguments.paths:
+            return 0
+        journals = settings.home / "imports"
+        request = ImportRequest(arguments.paths, reader, arguments.outcomes, journals)
+        tally = import_files(request, services.intake)
+    finally:
+        services.close()
+    for line in tally.lines(STATUSES):
+        print(line)
+    return EXIT_REFUSED if tally.statuses["refused"] else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:

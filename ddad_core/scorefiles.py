@@ -164,7 +164,7 @@ def _read(source: Source, models: _Models, sandbox: Sandbox) -> _Read:
 def _warnings(prepared: Prepared, card: Card) -> tuple[str, ...]:
     population = card.population
     return prepared.warnings + check_suitability(
-        prepared.facts, age_min=population.age_min, age_max=population.age_max
+        prepared.facts.age_years, age_min=population.age_min, age_max=population.age_max
     )
 
 

@@ -13,6 +13,7 @@ from app.services.people import Reader
 from app.store.records import Box
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
+from ddad_core.imaging.sources import FileSource
 
 LIST_FILE = "gallery.csv"
 LOADER = Reader("DDAD Review")
@@ -52,7 +53,7 @@ class GalleryService:
         entries: Sequence[GalleryEntry],
         on_progress: Callable[[IntakeOutcome], None] = lambda _: None,
     ) -> None:
-        """Take entries in, one after the other; interrupted, the rest is loaded next time.
+        """Take entries in, in order; interrupted, the rest is loaded next time.
 
         Raises:
             RequestError: A file is missing or refused.
@@ -61,10 +62,10 @@ class GalleryService:
             if not entry.path.is_file():
                 problem = f"The gallery's file {entry.path} is missing."
                 raise RequestError(problem, "Restore the folder as it was shipped.")
-            data = entry.path.read_bytes()
-            outcome = self._intake.take(LOADER, entry.path.name, data, entry.provenance)
+        pairs = ((FileSource(entry.path), entry.provenance) for entry in entries)
+        for outcome in self._intake.take_many(LOADER, pairs):
             if outcome.status == "refused":
-                problem = f"The gallery's file {entry.path} was refused: {outcome.reason}"
+                problem = f"The gallery's file {outcome.file_name} was refused: {outcome.reason}"
                 raise RequestError(problem, "Restore the folder as it was shipped.")
             on_progress(outcome)
 

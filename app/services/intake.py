@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from app.gateways.files import ImageFiles
+from app.services.identity import Conflict, Known, place
 from app.services.models import ModelService
 from app.services.people import Reader
-from app.services.scoring import ScoringService
+from app.services.scoring import ScoringService, ToScore
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
-from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import RefusedImageError, UncalibratedError
-from ddad_core.imaging import check_file_size, read_radiograph
-from ddad_core.imaging.stored import thumbnail, to_stored
-from ddad_core.types import Radiograph
+from app.store.unit_of_work import Repositories, UnitOfWork
+from ddad_core.errors import DdadError, RefusedImageError, UncalibratedError
+from ddad_core.imaging.prepare import Keeping, Kept, Prepared, Wanted
+from ddad_core.imaging.sandbox import Sandbox
+from ddad_core.imaging.sources import BytesSource, FileSource, Source
+from ddad_core.parallel import in_batches, in_order
 
-Status = Literal["scored", "warned", "unscored", "known", "refused"]
+Status = Literal["scored", "warned", "unscored", "conflict", "known", "refused"]
+STATUSES: tuple[Status, ...] = ("scored", "warned", "unscored", "conflict", "known", "refused")
+BATCH_SIZE = 16
+"""Files that share a transaction and a pass through the networks."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,8 @@ class IntakeOutcome:
     Attributes:
         file_name: As given; shown to whoever gave it, stored nowhere.
         status: "scored"; "warned" (scored, with a visible warning); "unscored" (kept, but its
-            model is not calibrated); "known" (the same bytes are here already); "refused".
+            model is not calibrated); "conflict" (kept and scored, but another image here has the
+            same SOP Instance UID); "known" (the same image is here already); "refused".
         image_id: The case; None when refused.
         label: What the worklist calls it; empty when refused.
         reason: Why it was refused or not scored, or its warnings, in plain words.
@@ -68,16 +78,70 @@ class Provenance:
 UPLOAD = Provenance()
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A file that was read and written to the image store; no row points to it yet.
+
+    Attributes:
+        name: Of the source.
+        provenance: What else is known of it.
+        sha256: Of its bytes; empty if they could not be had.
+        stored_sha256: Of the file that was written.
+        prepared: What was made of it; None if ``outcome`` or ``failure`` says why not.
+        outcome: Set if there is nothing left to do.
+        failure: An error that ends the whole intake.
+    """
+
+    name: str
+    provenance: Provenance
+    sha256: str = ""
+    stored_sha256: str = ""
+    prepared: Prepared | None = None
+    outcome: IntakeOutcome | None = None
+    failure: DdadError | None = None
+
+
+@dataclass
+class _Placed:
+    """A file on its way to an outcome."""
+
+    read: _Read
+    image: ImageRecord
+    outcome: IntakeOutcome | None = None
+    conflict: str = ""
+
+
 class IntakeService:
-    """Takes files in, one at a time."""
+    """Takes files in, one or many; safe to share between threads.
+
+    Args:
+        store: The database.
+        files: The image store.
+        models: The models at hand.
+        scoring: Scores what was kept.
+        sandbox: Reads files.
+        keeping: How files are freed of identity.
+        keep_originals: Whether the files are kept as they came, too.
+    """
 
     def __init__(
-        self, store: UnitOfWork, files: ImageFiles, models: ModelService, scoring: ScoringService
+        self,
+        store: UnitOfWork,
+        files: ImageFiles,
+        models: ModelService,
+        scoring: ScoringService,
+        *,
+        sandbox: Sandbox,
+        keeping: Keeping,
+        keep_originals: bool = False,
     ) -> None:
         self._store = store
         self._files = files
         self._models = models
         self._scoring = scoring
+        self._sandbox = sandbox
+        self._keeping = keeping
+        self._keep_originals = keep_originals
 
     def take(
         self, reader: Reader, file_name: str, data: bytes, provenance: Provenance = UPLOAD
@@ -91,89 +155,197 @@ class IntakeService:
             FilesError: The disk does not take the image.
             StoreError: The database does not take it.
             ModelError: The model's files are damaged.
+            SandboxError: No process can be started that reads files.
         """
-        try:
-            radiograph = read_radiograph(data)
-        except RefusedImageError as error:
-            return IntakeOutcome(file_name, "refused", None, "", str(error))
-        radiograph = _completed(radiograph, provenance)
-        with self._store.reading() as repositories:
-            known = repositories.images.by_sha256(radiograph.sha256)
-        if known is not None:
-            reason = f"The same file is already here as {known.label}."
-            return IntakeOutcome(file_name, "known", known.id, known.label, reason)
-        image = self._keep(reader, radiograph, provenance)
-        card = self._models.choose(radiograph.facts.age_years)
-        try:
-            evidence = self._scoring.add(card, [(image, radiograph)])[0]
-        except UncalibratedError as error:
-            reason = " ".join((*image.warnings, str(error)))
-            return IntakeOutcome(file_name, "unscored", image.id, image.label, reason)
-        warnings = (*image.warnings, *evidence.score.warnings)
-        status: Status = "warned" if warnings else "scored"
-        return IntakeOutcome(file_name, status, image.id, image.label, " ".join(warnings))
+        return self._finish(reader, [self._read(BytesSource(file_name, data), provenance)])[0]
 
     def take_file(self, reader: Reader, path: Path) -> IntakeOutcome:
         """Read, keep and score a file on this machine's disk; as :meth:`take`.
 
         A file that cannot be opened, or is too large to be a radiograph, is refused.
         """
-        try:
-            check_file_size(path)
-            data = path.read_bytes()
-        except (RefusedImageError, OSError) as error:
-            return IntakeOutcome(path.name, "refused", None, "", str(error))
-        return self.take(reader, path.name, data)
+        return self._finish(reader, [self._read(FileSource(path), UPLOAD)])[0]
 
-    def _keep(self, reader: Reader, radiograph: Radiograph, provenance: Provenance) -> ImageRecord:
-        """Store pixels, then the row; a row never points to a file that is not there."""
-        stored = to_stored(radiograph.pixels)
-        facts = radiograph.facts
-        spacing = facts.spacing_mm or (None, None)
-        new = NewImage(
-            sha256=radiograph.sha256,
-            origin=provenance.origin,
-            label=provenance.label or f"CXR-{radiograph.sha256[:8].upper()}",
-            format=facts.format,
-            bits=facts.bits,
-            width=radiograph.width,
-            height=radiograph.height,
-            slope=stored.slope,
-            intercept=stored.intercept,
-            added_by=reader.name,
-            modality=facts.modality,
-            view=facts.view,
-            body_part=facts.body_part,
-            age_years=facts.age_years,
-            sex=facts.sex,
-            spacing_row_mm=spacing[0],
-            spacing_col_mm=spacing[1],
-            windows=tuple(WindowRecord(w.center, w.width, w.name) for w in radiograph.windows),
-            warnings=radiograph.warnings,
-            reference_label=provenance.reference_label,
-            reference_boxes=provenance.reference_boxes,
-            attribution=provenance.attribution,
-            thumbnail=thumbnail(radiograph),
-        )
-        self._files.put_pixels(radiograph.sha256, stored.values)
+    def take_many(
+        self, reader: Reader, sources: Iterable[tuple[Source, Provenance]]
+    ) -> Iterator[IntakeOutcome]:
+        """Read, keep and score many files on all cores; memory does not grow with their number.
+
+        Args:
+            reader: Who brings them in.
+            sources: Taken as they are needed.
+
+        Yields:
+            One outcome for each file, in order. What was yielded is kept, whatever comes after.
+
+        Raises:
+            DdadError: As :meth:`take`; files before the one that fails are kept.
+        """
+        read = in_order(lambda pair: self._read(*pair), sources, self._sandbox.workers)
+        for batch in in_batches(read, BATCH_SIZE):
+            yield from self._finish(reader, batch)
+
+    def _read(self, source: Source, provenance: Provenance) -> _Read:
+        """Read a file, free it of identity and write it to the image store."""
+        name = source.name
         try:
-            with self._store.writing() as repositories:
-                # Another session may have stored the same bytes a moment ago.
-                known = repositories.images.by_sha256(radiograph.sha256)
-                return known or repositories.images.add(new)
-        except BaseException:
+            data = source.read()
+            sha256 = hashlib.sha256(data).hexdigest()
             with self._store.reading() as repositories:
-                if repositories.images.by_sha256(radiograph.sha256) is None:
-                    self._files.remove(radiograph.sha256)
-            raise
+                known = repositories.images.by_sha256(sha256)
+            if known is not None:
+                return _Read(name, provenance, sha256, outcome=_known(name, known))
+            wanted = Wanted(sizes=self._models.sizes, thumbnail=True, keep=self._keeping)
+            prepared = self._sandbox.prepare(data, wanted)
+            kept = prepared.kept
+            assert kept
+            self._files.put_file(sha256, kept.data, kept.stored_as)
+            if self._keep_originals:
+                self._files.put_original(sha256, data, prepared.facts.format)
+        except (RefusedImageError, OSError) as error:
+            refused = IntakeOutcome(name, "refused", None, "", str(error))
+            return _Read(name, provenance, outcome=refused)
+        except DdadError as error:
+            return _Read(name, provenance, failure=error)
+        digest = hashlib.sha256(kept.data).hexdigest()
+        # The file lies on the disk now; a batch of large ones need not stay in memory.
+        light = replace(prepared, kept=replace(kept, data=b""))
+        return _Read(name, provenance, sha256, prepared=light, stored_sha256=digest)
+
+    def _finish(self, reader: Reader, batch: Sequence[_Read]) -> list[IntakeOutcome]:
+        """Give read files their rows and scores.
+
+        Raises:
+            DdadError: As :meth:`take`; of a batch, what comes before a failed file is kept.
+        """
+        failed = next((i for i, one in enumerate(batch) if one.failure), len(batch))
+        good = batch[:failed]
+        try:
+            placed = self._placed(reader, good)
+        finally:
+            self._sweep(batch)
+        self._score([one for one in placed.values() if one.outcome is None])
+        if failed < len(batch):
+            failure = batch[failed].failure
+            assert failure
+            raise failure
+        outcomes = [one.outcome or placed[i].outcome for i, one in enumerate(good)]
+        return [outcome for outcome in outcomes if outcome]
+
+    def _placed(self, reader: Reader, batch: Sequence[_Read]) -> dict[int, _Placed]:
+        """Rows for all new images of a batch, in one transaction."""
+        placed: dict[int, _Placed] = {}
+        if all(one.prepared is None for one in batch):
+            return placed
+        with self._store.writing() as repositories:
+            for i, one in enumerate(batch):
+                if one.prepared is not None:
+                    placed[i] = self._place(repositories, reader, one)
+        return placed
+
+    def _place(self, repositories: Repositories, reader: Reader, one: _Read) -> _Placed:
+        assert one.prepared and one.prepared.kept
+        kept = one.prepared.kept
+        found = place(
+            repositories,
+            sha256=one.sha256,
+            instance=kept.identity.instance,
+            pixel_sha256=kept.pixel_sha256,
+        )
+        if isinstance(found, Known):
+            # Another session, or the file before, may have stored it a moment ago.
+            return _Placed(one, found.record, _known(one.name, found.record))
+        image = repositories.images.add(_new_image(one, kept, reader))
+        if not isinstance(found, Conflict):
+            return _Placed(one, image)
+        repositories.images.mark_conflict([image.id, *(record.id for record in found.records)])
+        labels = " and ".join(record.label for record in found.records)
+        sentence = (
+            f"It has the SOP Instance UID of {labels}, but other pixels. Both are kept apart; "
+            "find out at the PACS which is right."
+        )
+        return _Placed(one, image, conflict=sentence)
+
+    def _sweep(self, batch: Sequence[_Read]) -> None:
+        """Remove files that no row points to: duplicates, and all of a failed transaction."""
+        written = {one.sha256 for one in batch if one.prepared is not None}
+        if not written:
+            return
+        with self._store.reading() as repositories:
+            orphans = [s for s in written if repositories.images.by_sha256(s) is None]
+        for sha256 in orphans:
+            self._files.remove(sha256)
+
+    def _score(self, new: Sequence[_Placed]) -> None:
+        """Score new images, model by model, and note what became of each."""
+        by_model: dict[str, list[_Placed]] = {}
+        for one in new:
+            card = self._models.choose(one.image.age_years)
+            by_model.setdefault(card.name, []).append(one)
+        for name, group in by_model.items():
+            card = self._models.card(name)
+            to_score = [ToScore(one.image, _grey(one, card.input_size)) for one in group]
+            try:
+                found = self._scoring.add(card, to_score)
+            except UncalibratedError as error:
+                for one in group:
+                    one.outcome = _outcome(one, "unscored", (str(error),))
+                continue
+            for one, evidence in zip(group, found, strict=True):
+                warnings = evidence.score.warnings
+                warned = bool(one.image.warnings or warnings)
+                one.outcome = _outcome(one, "warned" if warned else "scored", warnings)
 
 
-def _completed(radiograph: Radiograph, provenance: Provenance) -> Radiograph:
-    facts = radiograph.facts
-    completed = replace(
-        facts,
+def _grey(one: _Placed, size: int) -> np.ndarray:
+    assert one.read.prepared
+    return one.read.prepared.grey[size]
+
+
+def _known(name: str, record: ImageRecord) -> IntakeOutcome:
+    reason = f"The same image is already here as {record.label}."
+    return IntakeOutcome(name, "known", record.id, record.label, reason)
+
+
+def _outcome(one: _Placed, status: Status, reasons: tuple[str, ...]) -> IntakeOutcome:
+    image = one.image
+    sentences = (one.conflict, *image.warnings, *reasons)
+    status = "conflict" if one.conflict else status
+    reason = " ".join(filter(None, sentences))
+    return IntakeOutcome(one.read.name, status, image.id, image.label, reason)
+
+
+def _new_image(one: _Read, kept: Kept, reader: Reader) -> NewImage:
+    assert one.prepared
+    prepared, provenance, facts = one.prepared, one.provenance, one.prepared.facts
+    spacing = facts.spacing_mm or (None, None)
+    return NewImage(
+        sha256=one.sha256,
+        origin=provenance.origin,
+        label=provenance.label or f"CXR-{one.sha256[:8].upper()}",
+        format=facts.format,
+        bits=facts.bits,
+        width=prepared.width,
+        height=prepared.height,
+        slope=kept.slope,
+        intercept=kept.intercept,
+        added_by=reader.name,
+        modality=facts.modality,
         view=facts.view or provenance.view,
+        body_part=facts.body_part,
         age_years=provenance.age_years if facts.age_years is None else facts.age_years,
         sex=facts.sex or provenance.sex,
+        spacing_row_mm=spacing[0],
+        spacing_col_mm=spacing[1],
+        windows=tuple(WindowRecord(w.center, w.width, w.name) for w in prepared.windows),
+        warnings=prepared.warnings,
+        reference_label=provenance.reference_label,
+        reference_boxes=provenance.reference_boxes,
+        attribution=provenance.attribution,
+        thumbnail=prepared.thumbnail,
+        patient=kept.identity.patient,
+        instance=kept.identity.instance,
+        pixel_sha256=kept.pixel_sha256,
+        stored_as=kept.stored_as,
+        stored_sha256=one.stored_sha256,
     )
-    return replace(radiograph, facts=completed)

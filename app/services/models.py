@@ -17,7 +17,7 @@ from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card, choose_card, estimate_from, list_cards
 from ddad_core.errors import RequestError, UncalibratedError
 from ddad_core.evaluation.thresholds import is_flagged
-from ddad_core.types import Radiograph, ScoreResult
+from ddad_core.types import ScoreResult
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 if TYPE_CHECKING:
@@ -122,17 +122,25 @@ class ModelService:
         """
         return _summary(self.card(name))
 
-    def score(self, name: str, radiographs: Sequence[Radiograph]) -> list[ScoreResult]:
-        """Score radiographs with one model, in order.
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the inputs of all models, ascending."""
+        return tuple(sorted({card.input_size for card in self.cards}))
+
+    def score(self, name: str, grey: Sequence[np.ndarray]) -> list[ScoreResult]:
+        """Score images with one model, in order.
+
+        Args:
+            name: Of the model.
+            grey: uint8 (S, S) each, as made by ``to_network_grey``.
 
         Raises:
             RequestError: There is no such model.
-            RefusedImageError: An image is blank.
             UncalibratedError: The model is not calibrated.
             ModelError: The model's files are damaged.
         """
         check_calibrated(self.card(name))
-        return self._scorer(name).score_many(radiographs)
+        return self._scorer(name).score_prepared(np.stack(grey)) if len(grey) else []
 
     def warm_up(self) -> None:
         """Load every model now, so that the first reader does not wait for it.

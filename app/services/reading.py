@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from app.gateways.files import ImageFiles
+from app.services.images import StoredImages
 from app.services.models import (
     ModelService,
     ModelSummary,
@@ -18,7 +18,7 @@ from app.services.models import (
     map_names,
 )
 from app.services.people import Reader
-from app.services.scoring import ScoringService, restore_radiograph
+from app.services.scoring import ScoringService
 from app.services.worklist import describe
 from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord
 from app.store.schema import Verdict
@@ -26,7 +26,6 @@ from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.errors import RequestError, UncalibratedError
 from ddad_core.imaging.stored import pack
-from ddad_core.overlay import default_window
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
@@ -183,10 +182,14 @@ class ReadingService:
     """Opens cases and keeps reads."""
 
     def __init__(
-        self, store: UnitOfWork, files: ImageFiles, models: ModelService, scoring: ScoringService
+        self,
+        store: UnitOfWork,
+        images: StoredImages,
+        models: ModelService,
+        scoring: ScoringService,
     ) -> None:
         self._store = store
-        self._files = files
+        self._images = images
         self._models = models
         self._scoring = scoring
 
@@ -210,16 +213,15 @@ class ReadingService:
             judgement = self._judgement(image, card)
         except UncalibratedError as error:
             refusal = str(error)
-        values = self._files.pixels(image.sha256)
-        radiograph = restore_radiograph(image, values)
+        picture = self._images.picture(image)
         with self._store.reading() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
         return CaseView(
             image=image,
             facts=describe(image),
-            pixels=pack(values),
-            window=default_window(radiograph),
-            presets=radiograph.windows,
+            pixels=picture.display.pixels,
+            window=picture.display.window,
+            presets=picture.presets,
             judgement=judgement,
             refusal=refusal,
             model=self._models.summary(card.name),

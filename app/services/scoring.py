@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.gateways.files import FilesError, ImageFiles
+from app.services.images import StoredImages
 from app.services.models import ModelService, check_calibrated
 from app.store.records import ImageRecord, NewScore, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
-from ddad_core.imaging.stored import StoredPixels, from_stored
 from ddad_core.imaging.suitability import check_suitability
-from ddad_core.types import Radiograph, RadiographFacts, ScoreResult, Window
+from ddad_core.types import ScoreResult
 from ddad_core.vocabulary import SCORE_TITLES, map_of_score
 
 log = logging.getLogger(__name__)
@@ -35,37 +35,28 @@ class Evidence:
     maps: Mapping[str, np.ndarray]
 
 
-def restore_radiograph(image: ImageRecord, values: np.ndarray) -> Radiograph:
-    """Rebuild a radiograph from what is kept of it.
+@dataclass(frozen=True, eq=False)
+class ToScore:
+    """A stored image on its way to the networks.
 
-    Args:
+    Attributes:
         image: Its record.
-        values: uint16 (H, W), as kept.
+        grey: uint8 (S, S), the input of the model that is asked.
     """
-    return Radiograph(
-        pixels=from_stored(StoredPixels(values, image.slope, image.intercept)),
-        sha256=image.sha256,
-        facts=RadiographFacts(
-            format=image.format,
-            modality=image.modality,
-            view=image.view,
-            body_part=image.body_part,
-            age_years=image.age_years,
-            sex=image.sex,
-            spacing_mm=image.spacing_mm,
-            bits=image.bits,
-        ),
-        windows=tuple(Window(w.center, w.width, w.name) for w in image.windows),
-        warnings=tuple(image.warnings),
-    )
+
+    image: ImageRecord
+    grey: np.ndarray
 
 
 class ScoringService:
     """Scores images that are stored."""
 
-    def __init__(self, store: UnitOfWork, files: ImageFiles, models: ModelService) -> None:
+    def __init__(
+        self, store: UnitOfWork, files: ImageFiles, images: StoredImages, models: ModelService
+    ) -> None:
         self._store = store
         self._files = files
+        self._images = images
         self._models = models
 
     def evidence(self, image: ImageRecord, model_name: str) -> Evidence:
@@ -82,8 +73,7 @@ class ScoringService:
         maps = self._kept_maps(image, card) if score else None
         if score is not None and maps is not None:
             return Evidence(score, maps)
-        radiograph = restore_radiograph(image, self._files.pixels(image.sha256))
-        return self.add(card, [(image, radiograph)])[0]
+        return self.add(card, [ToScore(image, self._images.grey(image, card.input_size))])[0]
 
     def score(self, image: ImageRecord, model_name: str) -> ScoreRecord:
         """Score of an image without its maps; as :meth:`evidence`."""
@@ -107,7 +97,7 @@ class ScoringService:
         # An older version of the program may have kept fewer maps of the same weights.
         return maps if maps is not None and card.maps.keys() <= maps.keys() else None
 
-    def add(self, card: Card, images: Sequence[tuple[ImageRecord, Radiograph]]) -> list[Evidence]:
+    def add(self, card: Card, images: Sequence[ToScore]) -> list[Evidence]:
         """Score stored images with one model and keep the results, in order.
 
         Raises:
@@ -116,14 +106,14 @@ class ScoringService:
             StoreError: The database does not take the scores.
         """
         started = time.perf_counter()
-        results = self._models.score(card.name, [radiograph for _, radiograph in images])
+        results = self._models.score(card.name, [one.grey for one in images])
         seconds = (time.perf_counter() - started) / max(len(images), 1)
-        for (image, _), result in zip(images, results, strict=True):
-            self._files.put_maps(image.sha256, card.model_hash, result.maps)
+        for one, result in zip(images, results, strict=True):
+            self._files.put_maps(one.image.sha256, card.model_hash, result.maps)
         with self._store.writing() as repositories:
             records = []
-            for (image, radiograph), result in zip(images, results, strict=True):
-                new = new_score(image.id, card, radiograph, result, seconds)
+            for one, result in zip(images, results, strict=True):
+                new = new_score(one.image, card, result, seconds)
                 kept = repositories.scores.add_or_get(new)
                 records.append(kept if is_current(kept, card) else repositories.scores.put(new))
         return [Evidence(s, r.maps) for s, r in zip(records, results, strict=True)]
@@ -138,12 +128,11 @@ def is_current(score: ScoreRecord, card: Card) -> bool:
     return score.score_name == card.primary and all(score.value(n) is not None for n in asked)
 
 
-def new_score(
-    image_id: int, card: Card, radiograph: Radiograph, result: ScoreResult, seconds: float
-) -> NewScore:
+def new_score(image: ImageRecord, card: Card, result: ScoreResult, seconds: float) -> NewScore:
     """Put a result into the form the store takes."""
+    population = card.population
     return NewScore(
-        image_id=image_id,
+        image_id=image.id,
         model_name=card.name,
         model_hash=card.model_hash,
         a_rec=result.scores["a_rec"],
@@ -160,7 +149,7 @@ def new_score(
         p_value=result.p_value,
         percentile=result.percentile,
         warnings=check_suitability(
-            radiograph.facts, age_min=card.population.age_min, age_max=card.population.age_max
+            image.age_years, age_min=population.age_min, age_max=population.age_max
         ),
         seconds=seconds,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
 from app.services.people import Reader
 from app.services.reading import CaseView
@@ -61,6 +62,8 @@ class Session:
         case: The case on the screen; gathered once, not at every click.
         drafts: Unsaved reads by case.
         outcomes: What became of this session's uploads, newest last.
+        batch: Files on their way in, or None.
+        intake_note: Why the last batch of files ended early, shown until the next.
         uploads: Counts emptied uploaders, so that each gets a key of its own.
         shown: How many rows the worklist shows.
         notice: A sentence to show once on the next page run.
@@ -77,6 +80,8 @@ class Session:
     case: OpenCase | None = None
     drafts: dict[int, Draft] = field(default_factory=dict)
     outcomes: list[IntakeOutcome] = field(default_factory=list)
+    batch: Batch | None = None
+    intake_note: str = ""
     uploads: int = 0
     shown: int = 0
     notice: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -18,7 +18,7 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
 from ddad_core.imaging.deidentify import Identity, deidentify
 from ddad_core.imaging.geometry import to_network_grey
-from ddad_core.imaging.stored import StoredPixels, from_stored, pack, thumbnail, to_stored
+from ddad_core.imaging.stored import pack, thumbnail, to_stored
 from ddad_core.overlay import default_window
 from ddad_core.types import Radiograph, RadiographFacts, Window
 
@@ -47,7 +47,6 @@ class Wanted:
         display: Pixels for the browser.
         thumbnail: A small JPEG.
         keep: The file as it may be stored; None: not wanted.
-        scale: (slope, intercept) of a stored PNG: pixel value = file's value * slope + intercept.
         vouched: See :func:`ddad_core.imaging.read_radiograph`.
     """
 
@@ -55,7 +54,6 @@ class Wanted:
     display: bool = False
     thumbnail: bool = False
     keep: Keeping | None = None
-    scale: tuple[float, float] | None = None
     vouched: bool = False
 
 
@@ -137,10 +135,6 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         RefusedImageError: It is no radiograph that can be read; the message says why.
     """
     radiograph = read_radiograph(data, vouched=wanted.vouched)
-    if wanted.scale:
-        slope, intercept = wanted.scale
-        values = StoredPixels(radiograph.pixels, slope, intercept)
-        radiograph = replace(radiograph, pixels=from_stored(values))
     return Prepared(
         sha256=radiograph.sha256,
         facts=radiograph.facts,
@@ -149,7 +143,7 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         width=radiograph.width,
         height=radiograph.height,
         grey=network_inputs(radiograph, wanted.sizes),
-        display=_display(radiograph) if wanted.display else None,
+        display=display_of(radiograph) if wanted.display else None,
         thumbnail=thumbnail(radiograph) if wanted.thumbnail else b"",
         kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
     )
@@ -160,7 +154,8 @@ def network_inputs(radiograph: Radiograph, sizes: tuple[int, ...]) -> dict[int, 
     return {size: to_network_grey(radiograph, size) for size in sizes}
 
 
-def _display(radiograph: Radiograph) -> Display:
+def display_of(radiograph: Radiograph) -> Display:
+    """A radiograph as a browser shows it."""
     stored = to_stored(radiograph.pixels)
     window = default_window(radiograph)
     return Display(pack(stored.values), stored.slope, stored.intercept, window)

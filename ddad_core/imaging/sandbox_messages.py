@@ -97,7 +97,6 @@ def asked(message: Message) -> tuple[bytes, Wanted]:
         display=head["display"],
         thumbnail=head["thumbnail"],
         keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
-        scale=tuple(head["scale"]) if head["scale"] else None,
         vouched=head["vouched"],
     )
     return bytes(message.blobs[0]), wanted

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.types import RadiographFacts
 
 MIN_SIDE = 64
 """Pixels; the networks see 64 x 64, so a smaller image holds less than they need."""
@@ -128,14 +127,14 @@ def modality_warning(modality: str) -> str | None:
 
 
 def check_suitability(
-    facts: RadiographFacts, *, age_min: float | None, age_max: float | None
+    age: float | None, *, age_min: float | None, age_max: float | None
 ) -> tuple[str, ...]:
     """Compare a patient with the population that a model was trained on.
 
     What the header alone gives away (view, body part) is already in ``Radiograph.warnings``.
 
     Args:
-        facts: What is known of the image.
+        age: Of the patient, years; None if unknown.
         age_min: Youngest age in training, years; None if there is no bound.
         age_max: Oldest age in training, completed years; None if there is no bound.
 
@@ -143,7 +142,6 @@ def check_suitability(
         Sentences that a reader must see; empty if there is nothing to say. An unknown age
         gives none: most images lack it, and a warning on every image is read on none.
     """
-    age = facts.age_years
     if age is None:
         return ()
     too_young = age_min is not None and age < age_min

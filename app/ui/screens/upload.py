@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+
 import pandas as pd
 import streamlit as st
 
+from app.services.batches import Batch, Progress, start_batch
 from app.services.exporting import formula_safe
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
@@ -12,11 +15,13 @@ from app.ui.context import Context
 from app.ui.session import Session, session, widget_value
 
 READ_KEY = "upload-read"
+REFRESH_SECONDS = 0.5
 
 OUTCOME_TITLES = {
     "scored": "Scored",
     "warned": "Scored, with a warning",
     "unscored": "Kept, not scored",
+    "conflict": "Kept, in conflict with another image",
     "known": "Already here",
     "refused": "Refused",
 }
@@ -29,27 +34,77 @@ def show(context: Context) -> None:
         _read(context, state)
     section("Upload radiographs")
     st.html(
-        '<div class="ddad-facts">DICOM (CR, DX), PNG or JPEG, told by content, not by name. '
-        "Pixels and a few facts (view, age, sex, spacing) are kept; names, ids, dates and file "
-        "names are not.</div>"
+        '<div class="ddad-facts">DICOM (CR, DX), PNG or JPEG, or ZIP archives of them, told by '
+        "content, not by name. Kept is the picture, freed of identity: names, ids, birth dates "
+        "and file names are not stored.</div>"
     )
+    if state.intake_note:
+        st.warning(state.intake_note, icon=":material/warning:")
+    if state.batch is None:
+        _ask(context, state)
+    else:
+        _under_way(state)
+    if state.outcomes:
+        _outcomes(context, state)
+
+
+def _ask(context: Context, state: Session) -> None:
+    folder = st.toggle("A whole folder", key="upload-folder")
     files = st.file_uploader(
-        "Files",
-        accept_multiple_files=True,
-        key=f"upload-{state.uploads}",
+        "A folder" if folder else "Files",
+        accept_multiple_files="directory" if folder else True,
+        key=f"upload-{state.uploads}-{'folder' if folder else 'files'}",
         label_visibility="collapsed",
     )
     if files:
-        bar = st.progress(0.0)
-        for i, file in enumerate(files):
-            bar.progress(i / len(files), text=f"{i + 1} of {len(files)}: {file.name}")
-            state.outcomes.append(
-                context.services.intake.take(context.reader, file.name, file.getvalue())
-            )
-        state.uploads += 1  # an empty uploader; these files are done
+        given = [(file.name, file.getvalue()) for file in files]
+        state.batch = start_batch(context.services.intake, context.reader, given)
+        state.intake_note = ""
+        state.uploads += 1  # an empty uploader; these files are on their way
         st.rerun()
-    if state.outcomes:
-        _outcomes(context, state)
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _under_way(state: Session) -> None:
+    """How far the files have come; drawn again and again until they are through."""
+    batch = state.batch
+    if batch is None:
+        return
+    progress = batch.progress()
+    if progress.finished:
+        _take_over(state, batch, progress)
+        st.rerun()
+    left, right = st.columns([6, 1], vertical_alignment="center")
+    with left:
+        share = progress.done / progress.total if progress.total else 1.0
+        st.progress(share, text=_progress_text(progress))
+    with right:
+        if st.button("Stop", width="stretch", disabled=progress.stopped):
+            batch.stop()
+
+
+def _progress_text(progress: Progress) -> str:
+    if progress.stopped:
+        return f"{progress.done} of {progress.total}, stopping after the files at hand"
+    words = f"{progress.done} of {progress.total}"
+    if progress.seconds_left is None:
+        return words
+    return f"{words}, {progress.rate:.1f} a second, {_time(progress.seconds_left)} left"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _take_over(state: Session, batch: Batch, progress: Progress) -> None:
+    state.outcomes.extend(batch.outcomes)
+    rest = progress.total - progress.done
+    if rest and (progress.problem or progress.stopped):
+        why = progress.problem or "Stopped."
+        state.intake_note = f"{why} {rest} of {progress.total} files were not taken in."
+    state.batch = None
 
 
 def _outcomes(context: Context, state: Session) -> None:
@@ -58,7 +113,7 @@ def _outcomes(context: Context, state: Session) -> None:
     section("Outcome of each file")
     st.html(
         '<div class="ddad-facts">'
-        + " · ".join(f"{n} {title.lower()}" for title, n in counts.items() if n)
+        + html.escape(" · ".join(f"{n} {title.lower()}" for title, n in counts.items() if n))
         + "</div>"
     )
     table = pd.DataFrame(

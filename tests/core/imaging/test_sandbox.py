@@ -57,18 +57,6 @@ def test_nothing_unasked_is_sent(sandbox: Sandbox, png: bytes) -> None:
     assert (found.grey, found.display, found.thumbnail, found.kept) == ({}, None, b"", None)
 
 
-def test_what_is_kept_gives_the_same_pixels(png: bytes) -> None:
-    kept = prepare(png, ALL).kept
-    assert kept and kept.stored_as == "png"
-    scale = (kept.slope, kept.intercept)
-    again = prepare(kept.data, Wanted(sizes=(64,), display=True, scale=scale))
-    first = prepare(png, ALL)
-    np.testing.assert_array_equal(again.grey[64], first.grey[64])
-    assert again.display and first.display
-    assert again.display.pixels == first.display.pixels
-    assert again.display.intercept == first.display.intercept
-
-
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(40)])
 def test_a_refusal_is_the_readers_own(sandbox: Sandbox, data: bytes) -> None:
     with pytest.raises(RefusedImageError) as here:

@@ -12,11 +12,6 @@ from ddad_core.imaging.suitability import (
     modality_warning,
     view_warning,
 )
-from ddad_core.types import RadiographFacts
-
-
-def aged(years: float | None) -> RadiographFacts:
-    return RadiographFacts(format="dicom", age_years=years)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +33,13 @@ def aged(years: float | None) -> RadiographFacts:
     ],
 )
 def test_an_age_outside_the_training_range_is_said(years, low, high, sentence):
-    assert check_suitability(aged(years), age_min=low, age_max=high) == (sentence,)
+    assert check_suitability(years, age_min=low, age_max=high) == (sentence,)
 
 
 @pytest.mark.parametrize("years", [None, 18.0, 60.0, 95.9])
 def test_an_age_inside_the_range_or_unknown_gives_no_warning(years):
-    assert check_suitability(aged(years), age_min=18, age_max=95) == ()
-    assert check_suitability(aged(years), age_min=None, age_max=None) == ()
+    assert check_suitability(years, age_min=18, age_max=95) == ()
+    assert check_suitability(years, age_min=None, age_max=None) == ()
 
 
 @pytest.mark.parametrize("view", ["LL", "RL", "LATERAL", "LLAT", "LLD", "RLO"])

@@ -1,0 +1,145 @@
+"""`ddad-admin import`: files, folders and archives, however many, and again after a kill."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from tqdm import tqdm
+
+from app.services.exporting import formula_safe
+from app.services.intake import (
+    BATCH_SIZE,
+    UPLOAD,
+    IntakeOutcome,
+    IntakeService,
+    Provenance,
+)
+from app.services.people import Reader
+from ddad_core.errors import RequestError
+from ddad_core.imaging.sources import Source, sources_of
+from ddad_core.journal import Journal
+from ddad_core.outcomes import Tally
+from ddad_core.parallel import in_batches
+
+COLUMNS = ("file", "outcome", "case", "reason")
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What to take in.
+
+    Attributes:
+        paths: Files, folders and ZIP archives.
+        reader: Who brings them in.
+        outcomes: CSV file for the outcome of each file, or None.
+        journals: Folder for what an interrupted import goes on from; names of files are not in it.
+    """
+
+    paths: Sequence[Path]
+    reader: Reader
+    outcomes: Path | None
+    journals: Path
+
+
+def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
+    """Take everything in, with progress on standard error.
+
+    Raises:
+        RequestError: A path does not exist, or the table of outcomes cannot be written.
+        DdadError: The disk or the database does not take an image; what was done is kept.
+    """
+    total = sum(1 for _ in sources_of(request.paths))
+    asked = "\0".join(str(path.absolute()) for path in request.paths)
+    name = hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()
+    journal = Journal(request.journals / f"{name}.jsonl", {"version": _VERSION})
+    tally = Tally()
+    patience = 0.2 if sys.stderr.isatty() else 30.0
+    bar = tqdm(total=total, desc="import", unit="file", mininterval=patience, disable=not total)
+    try:
+        sources = sources_of(request.paths)
+        for row in journal.resume(source.identity for source in sources_of(request.paths)):
+            next(sources)
+            tally.add(row["status"], [row["reason"]])
+            bar.update()
+        with _Outcomes(request.outcomes, fresh=journal.rows == 0) as table, bar:
+            _take(intake, request.reader, sources, journal, tally, table, bar.update)
+    except BaseException:
+        journal.close()
+        raise
+    journal.remove()
+    return tally
+
+
+def _take(
+    intake: IntakeService,
+    reader: Reader,
+    sources: Iterator[Source],
+    journal: Journal,
+    tally: Tally,
+    table: _Outcomes,
+    on_progress: Callable[[], object],
+) -> None:
+    identities: deque[str] = deque()
+
+    def noted() -> Iterable[tuple[Source, Provenance]]:
+        for source in sources:
+            identities.append(source.identity)
+            yield source, UPLOAD
+
+    # What take_many has yielded is kept; the journal may lag behind, but never runs ahead.
+    for batch in in_batches(intake.take_many(reader, noted()), BATCH_SIZE):
+        table.write(batch)
+        journal.write(
+            (identities.popleft(), {"status": one.status, "reason": one.reason}) for one in batch
+        )
+        for outcome in batch:
+            tally.add(outcome.status, [outcome.reason])
+            on_progress()
+
+
+class _Outcomes:
+    """A CSV file with a row for each file, written as they come."""
+
+    def __init__(self, path: Path | None, *, fresh: bool) -> None:
+        self._file: IO[str] | None = None
+        if path is None:
+            return
+        try:
+            new = fresh or not path.exists()
+            self._file = path.open("w" if new else "a", encoding="utf-8", newline="")
+        except OSError as error:
+            problem = f"{path} cannot be written: {error.strerror or error}."
+            raise RequestError(problem, "Give another --outcomes.") from error
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        if new:
+            self._writer.writerow(COLUMNS)
+
+    def write(self, outcomes: Iterable[IntakeOutcome]) -> None:
+        """Add rows."""
+        if self._file:
+            for one in outcomes:
+                row = (one.file_name, one.status, one.label, one.reason)
+                self._writer.writerow([formula_safe(text) for text in row])
+            self._file.flush()
+
+    def __enter__(self) -> _Outcomes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self._file:
+            self._file.close()
+
