@@ -197,13 +197,20 @@ class Sandbox:
         finally:
             self._idle.put(child)
 
-    def warm_up(self) -> None:
-        """Start every child now, so that the first files do not wait for it."""
+    def warm_up(self, *, wait: bool = False) -> None:
+        """Start every child now, so that the first files do not wait for it.
+
+        Args:
+            wait: Return when they are there.
+        """
         waiting = [self._idle.get() for _ in range(self.workers)]
         for i, child in enumerate(waiting):
             with contextlib.suppress(SandboxError):  # told when a file is to be read
                 waiting[i] = child or self._start()
         for child in waiting:
+            if wait and child:
+                with contextlib.suppress(SandboxError):
+                    child.wait_until_ready()
             self._idle.put(child)
 
     def close(self) -> None:
