@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -148,7 +148,7 @@ class IntakeService:
             sex=facts.sex,
             spacing_row_mm=spacing[0],
             spacing_col_mm=spacing[1],
-            windows=tuple(WindowRecord(w.center, w.width, w.name) for w in radiograph.windows),
+            windows=tuple(WindowRecord(**asdict(window)) for window in radiograph.windows),
             warnings=radiograph.warnings,
             reference_label=provenance.reference_label,
             reference_boxes=provenance.reference_boxes,

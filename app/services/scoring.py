@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def restore_radiograph(image: ImageRecord, values: np.ndarray) -> Radiograph:
             spacing_mm=image.spacing_mm,
             bits=image.bits,
         ),
-        windows=tuple(Window(w.center, w.width, w.name) for w in image.windows),
+        windows=tuple(Window(**asdict(window)) for window in image.windows),
         warnings=tuple(image.warnings),
     )
 
