@@ -39,9 +39,7 @@ def default_window(radiograph: Radiograph) -> Window:
 
 
 def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
-    """Compute displayed grey, clip((v - centre) / width + 0.5, 0, 1).
-
-    Source: DICOM PS3.3 C.11.2.1.3.2, LINEAR_EXACT.
+    """Compute displayed grey as :class:`Window` says (DICOM PS3.3 section C.11.2.1).
 
     Args:
         pixels: float32, any shape.
@@ -50,7 +48,15 @@ def apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
     Returns:
         float32 in [0, 1], the same shape.
     """
-    return np.clip((pixels - window.center) / window.width + 0.5, 0.0, 1.0).astype(np.float32)
+    if window.function == "lut":
+        table = np.frombuffer(window.table, "<u2").astype(np.float32) / window.table_max
+        index = np.floor(pixels - (window.center - window.width / 2) + 0.5)
+        return table[np.clip(index, 0, len(table) - 1).astype(np.int32)].astype(np.float32)
+    steps = (pixels - window.center) / window.width
+    if window.function == "sigmoid":
+        # Beyond +-20 the curve is flat in float32; exp would overflow far out.
+        return (1.0 / (1.0 + np.exp(-4.0 * np.clip(steps, -20.0, 20.0)))).astype(np.float32)
+    return np.clip(steps + 0.5, 0.0, 1.0).astype(np.float32)
 
 
 def render_overlay(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,15 +15,27 @@ if TYPE_CHECKING:
 class Window:
     """A display window, in the units and sense of ``Radiograph.pixels``.
 
+    Grey of a value v, 0 to 1 (DICOM PS3.3 section C.11.2.1): "linear" is
+    clip((v - centre) / width + 0.5, 0, 1); "sigmoid" is 1 / (1 + exp(-4 (v - centre) / width));
+    "lut" is an entry of ``table``, the first for v = centre - width / 2 and below, the last for
+    v = centre + width / 2 and above, divided by ``table_max``.
+
     Attributes:
         center: Window centre.
         width: Window width, greater than zero.
         name: The file's own explanation, or an empty string.
+        function: How values become grey.
+        table: Little-endian uint16, width + 1 entries of them, one a whole value; empty unless
+            the function is "lut".
+        table_max: The entry that is white.
     """
 
     center: float
     width: float
     name: str = ""
+    function: Literal["linear", "sigmoid", "lut"] = "linear"
+    table: bytes = field(default=b"", repr=False)
+    table_max: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -75,5 +75,5 @@ class StoredImages:
             pixels=from_stored(StoredPixels(values, image.slope, image.intercept)),
             sha256=image.sha256,
             facts=RadiographFacts(format=image.format, bits=image.bits),
-            windows=tuple(Window(w.center, w.width, w.name) for w in image.windows),
+            windows=tuple(Window(**asdict(window)) for window in image.windows),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -337,7 +337,7 @@ def _new_image(one: _Read, kept: Kept, reader: Reader) -> NewImage:
         sex=facts.sex or provenance.sex,
         spacing_row_mm=spacing[0],
         spacing_col_mm=spacing[1],
-        windows=tuple(WindowRecord(w.center, w.width, w.name) for w in prepared.windows),
+        windows=tuple(WindowRecord(**asdict(window)) for window in prepared.windows),
         warnings=prepared.warnings,
         reference_label=provenance.reference_label,
         reference_boxes=provenance.reference_boxes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode, b64encode
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -57,18 +59,37 @@ class TextTuple(TypeDecorator[tuple[str, ...]]):
 
 
 class WindowTuple(TypeDecorator[tuple[WindowRecord, ...]]):
-    """Display windows, as a JSON list of {center, width, name}."""
+    """Display windows, as a JSON list of {center, width, name}.
+
+    Windows that are no straight line have {function} besides, and a lookup table {table,
+    table_max}, the table packed by zlib and written in base 64.
+    """
 
     impl = JSON
     cache_ok = True
 
     def process_bind_param(self, value: tuple[WindowRecord, ...] | None, dialect: Dialect) -> Any:
         """Turn the windows into a list of objects."""
-        return None if value is None else [asdict(window) for window in value]
+        return None if value is None else [_window_to_json(window) for window in value]
 
     def process_result_value(self, value: Any, dialect: Dialect) -> tuple[WindowRecord, ...] | None:
         """Turn the list of objects into windows."""
-        return None if value is None else tuple(WindowRecord(**window) for window in value)
+        return None if value is None else tuple(_window_from_json(window) for window in value)
+
+
+def _window_to_json(window: WindowRecord) -> dict[str, Any]:
+    found = asdict(window)
+    if window.function == "linear":  # as it has been written from the first schema on
+        return {name: found[name] for name in ("center", "width", "name")}
+    if window.function == "lut":
+        return found | {"table": b64encode(zlib.compress(window.table)).decode("ascii")}
+    return {name: found[name] for name in ("center", "width", "name", "function")}
+
+
+def _window_from_json(found: dict[str, Any]) -> WindowRecord:
+    if "table" in found:
+        found = found | {"table": zlib.decompress(b64decode(found["table"]))}
+    return WindowRecord(**found)
 
 
 class BoxTuple(TypeDecorator[tuple[Box, ...]]):

@@ -21,6 +21,9 @@ class WindowRecord:
     center: float
     width: float
     name: str = ""
+    function: Literal["linear", "sigmoid", "lut"] = "linear"
+    table: bytes = field(default=b"", repr=False)
+    table_max: int = 0
 
 
 @dataclass(frozen=True)

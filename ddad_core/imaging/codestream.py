@@ -35,12 +35,14 @@ class FrameSize:
         columns: Width in pixels.
         components: 1 for grey.
         precision: Bits per sample.
+        signed: Whether samples are signed; JPEG knows no sign.
     """
 
     rows: int
     columns: int
     components: int
     precision: int
+    signed: bool = False
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -126,10 +128,30 @@ def jpeg2000_frame_size(data: bytes) -> FrameSize:
     if len(sizes) != 1:
         problem = "The compressed image data is not one JPEG 2000 image, though the header says so."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        problem = "The JPEG 2000 stream is truncated: its end marker is missing."
+    if not _tile_parts_reach_the_end(data, starts[-1]):
+        problem = "The JPEG 2000 stream is truncated or damaged: its end is missing."
         raise RefusedImageError(problem, "Transfer or export the file again.")
     return sizes.pop()
+
+
+def _tile_parts_reach_the_end(data: bytes, start: int) -> bool:
+    """Walk from segment to segment, and by their lengths from tile-part to tile-part, to EOC.
+
+    A stream with a hole in the middle still ends well; its tile-parts then lead elsewhere
+    (ITU-T T.800 sections A.4.2 and A.4.4).
+    """
+    position = start + 2
+    while (marker := data[position : position + 2]) != b"\xff\xd9":
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == b"\xff\x90":
+            length = int.from_bytes(data[position + 6 : position + 10], "big")
+            if length == 0:  # the last tile-part, up to EOC
+                return data.rstrip(b"\0").endswith(b"\xff\xd9")
+            length -= 2  # counted from the marker on, unlike that of other segments
+        if marker[:1] != b"\xff" or length < 2:
+            return False
+        position += 2 + length
+    return True
 
 
 def _size_segment(payload: bytes) -> FrameSize:
@@ -149,4 +171,5 @@ def _size_segment(payload: bytes) -> FrameSize:
         columns=x1 - x0,
         components=int.from_bytes(payload[34:36], "big"),
         precision=(payload[36] & 0x7F) + 1,
+        signed=bool(payload[36] & 0x80),
     )

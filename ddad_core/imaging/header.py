@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.suitability import body_part_warning, modality_warning, view_warning
-from ddad_core.types import RadiographFacts, Window
+from ddad_core.types import RadiographFacts
 
 _RADIOGRAPHS = ("CR", "DX", "RG")
 _CAPTURES = ("SC", "OT")
@@ -37,7 +37,20 @@ _MODALITY_WORDS = {
     "XA": "angiography",
     "XC": "a photograph",
 }
+_MODALITY = re.compile(r"[A-Z]{2,6}")
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_RADIOGRAPH_CLASSES = tuple(
+    _STORAGE + end for end in ("1", "1.1", "1.1.1", "7", "7.1", "7.2", "7.3", "7.4")
+)
+"""CR, DX for presentation and for processing, and the secondary captures (PS3.4 annex B)."""
+
+_PHOTOMETRIC = (
+    "MONOCHROME1 MONOCHROME2 RGB ARGB CMYK HSV YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 "
+    "YBR_PARTIAL_422 YBR_ICT YBR_RCT XYB"
+).split() + ["PALETTE COLOR"]
+_EXPECTED = "expected a radiograph (CR, DX or RG)"
+_SEND_RADIOGRAPH = "Send the chest radiograph of the study."
 _CODE = re.compile(r"[A-Z0-9_ .-]{1,64}")
 """CS and UI values (PS3.5 table 6.2-1), and the hyphen that some makers use."""
 
@@ -49,34 +62,65 @@ _OLDEST = 125
 def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
     """Refuse all but one grey projection image.
 
+    What a sentence quotes is a code from the standard's lists: an element may hold anything,
+    even a name.
+
     Args:
         tags: The header.
         vouched: Take a header without modality; one that names another is refused all the same.
 
     Raises:
-        RefusedImageError: The modality, the frames or the colour are others.
+        RefusedImageError: The modality, the SOP class, the frames or the colour are others.
     """
     modality = code(tags, "Modality")
-    if code(getattr(tags, "file_meta", Dataset()), "MediaStorageSOPClassUID") == _DICOMDIR:
+    classes = [
+        UID(code(part, keyword) or "")
+        for part, keyword in (
+            (tags, "SOPClassUID"),
+            (getattr(tags, "file_meta", Dataset()), "MediaStorageSOPClassUID"),
+        )
+    ]
+    if _DICOMDIR in classes:
         problem = "The file is a DICOMDIR, the table of contents of a disc, not an image."
         raise RefusedImageError(problem, "Send the image files that lie beside it.")
     if modality not in _RADIOGRAPHS + _CAPTURES and not (vouched and not modality):
-        words = _MODALITY_WORDS.get(modality or "")
-        found = f"{words} ({modality})" if words else modality or "not given"
-        problem = f"The modality is {found}; expected a radiograph (CR, DX or RG)."
-        raise RefusedImageError(problem, "Send the chest radiograph of the study.")
-    frames = numbers(tags, "NumberOfFrames")[:1] or [1]
-    if frames[0] != 1:
-        problem = f"The file holds {frames[0]:g} frames; a radiograph has one."
-        raise RefusedImageError(problem, "Send a single radiograph, not a series or a film.")
+        problem = f"The modality is {_modality_words(modality)}; {_EXPECTED}."
+        raise RefusedImageError(problem, _SEND_RADIOGRAPH)
+    for uid in classes:
+        if uid.type == "SOP Class" and uid not in _RADIOGRAPH_CLASSES:
+            kind = uid.name.removesuffix(" (Retired)").removesuffix(" Storage")
+            problem = (
+                f"The file is of the kind {kind} (its SOP class), although its modality is "
+                f"{modality or 'not given'}; {_EXPECTED}."
+            )
+            raise RefusedImageError(problem, _SEND_RADIOGRAPH)
+    _check_frames(tags)
     photometric = code(tags, "PhotometricInterpretation")
-    samples = tags.get("SamplesPerPixel", 1)
+    samples = int(tags.get("SamplesPerPixel") or 1)
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
+        if photometric not in _PHOTOMETRIC:
+            photometric = "unknown" if photometric else "not given"
         problem = (
-            f"PhotometricInterpretation is {photometric or 'not given'} with {samples} sample(s) "
+            f"PhotometricInterpretation is {photometric} with {samples} sample(s) "
             "per pixel; expected MONOCHROME1 or MONOCHROME2 with one."
         )
         raise RefusedImageError(problem, "Export the original radiograph, not a screenshot.")
+
+
+def _modality_words(modality: str | None) -> str:
+    if modality is None:
+        return "not given"
+    words = _MODALITY_WORDS.get(modality)
+    if words:
+        return f"{words} ({modality})"
+    return modality if _MODALITY.fullmatch(modality) else "a code that is not known here"
+
+
+def _check_frames(tags: Dataset) -> None:
+    frames = numbers(tags, "NumberOfFrames")[:1] or [1.0]
+    if frames[0] > 1:
+        problem = f"The file holds {frames[0]:g} frames; a radiograph has one."
+        raise RefusedImageError(problem, "Send a single radiograph, not a series or a film.")
 
 
 def check_rescale(tags: Dataset) -> None:
@@ -86,9 +130,8 @@ def check_rescale(tags: Dataset) -> None:
         RefusedImageError: Rescale Slope or Intercept is there, but is no finite number.
     """
     for keyword in ("RescaleSlope", "RescaleIntercept"):
-        text = _text(tags, keyword).strip()
-        if text and not numbers(tags, keyword):
-            problem = f"{keyword} in the header is {text[:16]!r}, not a finite number."
+        if text_of(tags, keyword).strip() and not numbers(tags, keyword):
+            problem = f"{keyword} in the header is not a finite number."
             raise RefusedImageError(problem, "Export the image again from the PACS.")
 
 
@@ -131,6 +174,8 @@ def read_warnings(tags: Dataset) -> tuple[str, ...]:
             "The header says that this is raw detector data (FOR PROCESSING); "
             "the models are made for images as presented to a reader."
         )
+    if code(tags, "BurnedInAnnotation") == "YES":
+        found.append("The header says that text is burned into the picture; it may name a patient.")
     shape = code(tags, "PresentationLUTShape")
     if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != is_inverted(tags):
         found.append(
@@ -138,71 +183,6 @@ def read_warnings(tags: Dataset) -> tuple[str, ...]:
             "and the lungs dark."
         )
     return tuple(sentence for sentence in found if sentence)
-
-
-def read_windows(
-    tags: Dataset, *, low: float, high: float, mirror: float | None
-) -> tuple[Window, ...]:
-    """Convert the display windows to displayed = clip((x - centre) / width + 0.5, 0, 1).
-
-    A LINEAR window (c, w) is (c - 0.5, w - 1) in this form and LINEAR_EXACT is itself (PS3.3
-    sections C.11.2.1.2.1 and C.11.2.1.3.2). Two kinds are approximated: SIGMOID by its tangent
-    at the centre, which is (c, w), and a VOI LUT by the straight line over its input range.
-
-    Args:
-        tags: The header.
-        low: Smallest pixel of the image.
-        high: Largest.
-        mirror: Sum that a value and its inverted value have; None if not inverted.
-
-    Returns:
-        The windows in the file's order, LUTs last. Left out are those of no positive width
-        and those that would show the whole image black or white.
-    """
-    exact = code(tags, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
-    pairs = zip(numbers(tags, "WindowCenter"), numbers(tags, "WindowWidth"), strict=False)
-    names = _text(tags, "WindowCenterWidthExplanation").split("\\")
-    found = []
-    for i, (center, width) in enumerate(pairs):
-        name = names[i] if i < len(names) else ""
-        found.append((center, width, name) if exact else (center - 0.5, width - 1, name))
-    for item in tags.get("VOILUTSequence") or ():
-        entries, first, _ = (int(value) for value in item.LUTDescriptor)
-        span = (entries or 2**16) - 1
-        found.append((first + span / 2, span, _text(item, "LUTExplanation")))
-    windows = []
-    for center, width, name in found:
-        shown = center if mirror is None else mirror - center
-        if width > 0 and shown - width / 2 < high and shown + width / 2 > low:
-            windows.append(Window(shown, width, name.strip()[:64]))
-    return tuple(windows)
-
-
-def modality_lut(tags: Dataset) -> tuple[np.ndarray, int, int]:
-    """Unpack the Modality LUT (PS3.3 section C.11.1.1).
-
-    Args:
-        tags: The header, with a Modality LUT Sequence.
-
-    Returns:
-        Entries, integers (n,); the stored value that the first is for; bits of an entry.
-
-    Raises:
-        RefusedImageError: The table is shorter than it says.
-    """
-    item = tags.ModalityLUTSequence[0]
-    count, first, depth = (int(value) for value in item.LUTDescriptor)
-    count = count or 2**16
-    words = item.LUTData
-    if isinstance(words, bytes):
-        little = tags.original_encoding[1] is not False
-        kind = "u1" if len(words) < 2 * count else "<u2" if little else ">u2"
-        words = np.frombuffer(words, dtype=kind)
-    entries = np.asarray(words)[:count]
-    if len(entries) < count or not 8 <= depth <= 16:
-        problem = f"The Modality LUT says {count} entries of {depth} bits, but has {len(entries)}."
-        raise RefusedImageError(problem, "Export the image again from the PACS.")
-    return entries, first, depth
 
 
 def padding_range(tags: Dataset) -> tuple[int, int] | None:
@@ -238,7 +218,7 @@ def numbers(tags: Dataset, keyword: str) -> list[float]:
         The values; empty if the element is absent, or if one of them is no finite number.
     """
     try:
-        found = [float(part) for part in _text(tags, keyword).split("\\")]
+        found = [float(part) for part in text_of(tags, keyword).split("\\")]
     except ValueError:
         return []
     return found if all(map(math.isfinite, found)) else []
@@ -254,12 +234,12 @@ def code(tags: Dataset, keyword: str) -> str | None:
     Returns:
         The value in capitals, or None if it is absent or too odd to be a code.
     """
-    text = _text(tags, keyword).strip().upper()
+    text = text_of(tags, keyword).strip().upper()
     return text if _CODE.fullmatch(text) else None
 
 
-def _text(tags: Dataset, keyword: str) -> str:
-    """The printable characters of an element, its values parted by backslashes."""
+def text_of(tags: Dataset, keyword: str) -> str:
+    """Read the printable characters of an element, its values parted by backslashes."""
     element = tags.get_item(keyword)
     value: Any = element.value if element is not None else None
     if isinstance(value, bytes):
@@ -280,13 +260,13 @@ def _view(tags: Dataset) -> str | None:
 
 def _age(tags: Dataset) -> float | None:
     """PatientAge (AS, PS3.5 section 6.2, or a bare number of years), else from the dates."""
-    match = _AGE.fullmatch(_text(tags, "PatientAge").strip().upper())
+    match = _AGE.fullmatch(text_of(tags, "PatientAge").strip().upper())
     if match:
         years = int(match[1]) * _YEARS[match[2]]
         return years if years <= _OLDEST else None
     try:
         born, taken = (
-            datetime.strptime(_text(tags, keyword).strip(), "%Y%m%d").replace(tzinfo=UTC)
+            datetime.strptime(text_of(tags, keyword).strip(), "%Y%m%d").replace(tzinfo=UTC)
             for keyword in ("PatientBirthDate", "StudyDate")
         )
     except ValueError:

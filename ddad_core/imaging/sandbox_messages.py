@@ -7,6 +7,7 @@ every value is given its type again.
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Callable
@@ -189,12 +190,12 @@ def answered(message: Message) -> Prepared:
 
 def window_to(window: Window) -> dict[str, Any]:
     """A window as plain values."""
-    return asdict(window)
+    return {**asdict(window), "table": base64.b64encode(window.table).decode("ascii")}
 
 
 def window_of(values: dict[str, Any]) -> Window:
     """A window from plain values."""
-    return Window(**values)
+    return Window(**{**values, "table": base64.b64decode(values["table"], validate=True)})
 
 
 def _facts(values: dict[str, Any]) -> RadiographFacts:

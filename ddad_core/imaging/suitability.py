@@ -17,6 +17,10 @@ MAX_SIDE = 10_000
 MAX_PIXELS = 60_000_000
 """Pixels in all, so that one image cannot exhaust the memory."""
 
+_BLANK_SHARE = 0.99
+_FEW_GREYS = 16
+_SAMPLE_SIDE = 128
+
 _CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "LUNG")
 _BEYOND_CHEST_WORDS = ("ABD", "PELV", "SPINE", "NECK")
 _SIDE_VIEWS = {
@@ -56,16 +60,50 @@ def check_size(*, rows: int, columns: int) -> None:
 def check_not_blank(pixels: np.ndarray) -> None:
     """Refuse an image without content.
 
+    A collimated radiograph may be black over more than half of its area; a picture of one value
+    but for a hundredth, a stray marker or a few dead pixels, shows no chest.
+
     Args:
         pixels: float32 (H, W).
 
     Raises:
-        RefusedImageError: All pixels have one value.
+        RefusedImageError: All pixels but a hundredth have one value.
     """
-    low, high = float(pixels.min()), float(pixels.max())
-    if not high > low:
-        problem = f"The image is blank: every pixel has the value {low:g}."
+    values, counts = np.unique(_sample(pixels), return_counts=True)
+    common = values[counts.argmax()]
+    if counts.max() < (_BLANK_SHARE - 0.01) * counts.sum():
+        return
+    same = int(np.count_nonzero(pixels == common))
+    if same >= _BLANK_SHARE * pixels.size:
+        most = "every pixel has" if same == pixels.size else "nearly all pixels have"
+        problem = f"The image is blank: {most} the value {common:g}."
         raise RefusedImageError(problem, "Check the image in the PACS and export it again.")
+
+
+def grey_level_warnings(pixels: np.ndarray) -> tuple[str, ...]:
+    """Warn of a picture reduced to a handful of greys.
+
+    Args:
+        pixels: float32 (H, W).
+
+    Returns:
+        A sentence, or none.
+    """
+    if np.unique(_sample(pixels)).size >= _FEW_GREYS:
+        return ()
+    greys = np.unique(pixels).size
+    if greys >= _FEW_GREYS:
+        return ()
+    return (
+        f"The picture has only {greys} different grey values; what a radiograph shows is mostly "
+        "lost in it.",
+    )
+
+
+def _sample(pixels: np.ndarray) -> np.ndarray:
+    """Pixels on a grid, at most some ten thousand: enough to tell a picture from a blank."""
+    step = max(min(pixels.shape) // _SAMPLE_SIDE, 1)
+    return pixels[::step, ::step]
 
 
 def view_warning(view: str | None) -> str | None:

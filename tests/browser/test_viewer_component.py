@@ -18,6 +18,8 @@ from playwright.sync_api import expect
 
 from app.store.records import Box
 from app.ui.viewer import MapLayer, ViewerData, parse_state
+from ddad_core.overlay import apply_window
+from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,14 +36,22 @@ import json
 from dataclasses import asdict, replace
 import streamlit as st
 from app.ui.viewer import viewer
-from tests.browser.test_viewer_component import all_maps, plain_image, twelve_bit_image
+from tests.browser.test_viewer_component import (
+    all_maps,
+    curved_image,
+    plain_image,
+    twelve_bit_image,
+)
 
 st.set_page_config(layout="wide")
 st.html("<style>.block-container { padding: 0 1rem } header { visibility: hidden }</style>")
 other_image = st.checkbox("Other image")
 other_model = st.checkbox("Other model")
 every_map = st.checkbox("Every map")
+curved = st.checkbox("Curved windows")
 data = twelve_bit_image() if other_image else plain_image()
+if curved:
+    data = curved_image()
 if other_model:
     data = replace(data, maps=tuple(replace(m, threshold=3.5) for m in data.maps))
 if every_map:
@@ -78,8 +88,8 @@ def make_data(image_id, pixels, **changes):
         "pixels": zlib.compress(pixels.astype("<u2").tobytes()),
         "slope": 1.0,
         "intercept": 0.0,
-        "window": (2000.0, 4000.0),
-        "presets": (("Narrow", 2000.0, 1000.0),),
+        "window": Window(2000.0, 4000.0),
+        "presets": (Window(2000.0, 1000.0, "Narrow"),),
         "spacing_mm": (0.5, 0.5),
         "maps": (make_map("inter", "A_inter"), make_map("intra", "A_intra")),
         "initial_map": "inter",
@@ -102,6 +112,25 @@ def twelve_bit_image():
     """512 x 640, a ramp over all of 12 bits, with a box from the database."""
     pixels = np.broadcast_to(np.linspace(0, 4095, 512), (640, 512))
     return make_data(2, pixels, boxes=(Box(10.0, 20.0, 30.0, 40.0, "seed"),))
+
+
+BARS = np.linspace(0, 4095, 16).round()
+LUT = Window(
+    center=2000.0,
+    width=2000.0,
+    name="CURVE",
+    function="lut",
+    table=(4095 * np.linspace(0.1, 1, 2001) ** 3).astype("<u2").tobytes(),
+    table_max=4095,
+)
+SIGMOID = Window(1800.5, 900.0, "SOFT", "sigmoid")
+
+
+def curved_image():
+    """320 x 200: sixteen bars over 12 bits; a lookup table, a sigmoid, and a linear window."""
+    pixels = np.repeat(BARS[None], 200, axis=0).repeat(20, axis=1)
+    linear = Window(2000.0, 1000.0, "Narrow")
+    return make_data(3, pixels, window=LUT, presets=(SIGMOID, linear), maps=(), initial_map="")
 
 
 class Page:
@@ -285,6 +314,74 @@ def test_invert_and_presets_change_the_grey(shown):
     shown.page.keyboard.press("i")
     shown.page.get_by_label("Window preset").select_option(label="Narrow")
     assert shown.color(40, 150)[0] == 0
+
+
+@pytest.fixture
+def curved(shown):
+    shown.page.get_by_text("Curved windows").click()
+    shown.wait_for_image(3)
+    return shown
+
+
+def greys_of_bars(shown):
+    colors, columns = shown.row_of_colors(100, 0, 320)
+    middles = [np.abs(columns - (20 * i + 10)).argmin() for i in range(16)]
+    return colors[middles, 0]
+
+
+def window_now(shown):
+    center, width = shown.root.get_attribute("data-window").split(",")
+    function = shown.root.get_attribute("data-window-function")
+    return Window(float(center), float(width), function=function)
+
+
+def expected_greys(window):
+    return np.rint(255 * apply_window(BARS.astype(np.float32), window))
+
+
+def test_lookup_table_and_sigmoid_are_drawn_as_the_core_computes_them(curved):
+    expected = expected_greys(LUT)
+    assert len(set(expected)) > 6  # the window is no blank
+    assert greys_of_bars(curved) == pytest.approx(expected, abs=1)
+    preset = curved.page.get_by_label("Window preset")
+    preset.select_option(label="SOFT")
+    assert greys_of_bars(curved) == pytest.approx(expected_greys(SIGMOID), abs=1)
+    assert "Sigmoid" in curved.page.locator(".readout").inner_text()
+    curved.focus()
+    curved.page.keyboard.press("i")
+    assert greys_of_bars(curved) == pytest.approx(255 - expected_greys(SIGMOID), abs=1)
+    curved.page.keyboard.press("0")
+    assert greys_of_bars(curved) == pytest.approx(expected, abs=1)
+
+
+def test_dragging_keeps_a_sigmoid_and_turns_a_table_into_a_line(curved):
+    x, y = curved.on_page(160, 100)
+    curved.drag((x, y), (x + 35, y))
+    now = window_now(curved)
+    assert (now.function, now.center) == ("linear", LUT.center)
+    assert now.width == pytest.approx(LUT.width * math.exp(0.1))
+    assert greys_of_bars(curved) == pytest.approx(expected_greys(now), abs=1)
+    curved.page.get_by_label("Window preset").select_option(label="SOFT")
+    curved.drag((x, y), (x + 35, y + 35))
+    now = window_now(curved)
+    assert now.function == "sigmoid"
+    assert now.width == pytest.approx(SIGMOID.width * math.exp(0.1))
+    assert now.center == pytest.approx(SIGMOID.center + SIGMOID.width / 10)
+    assert greys_of_bars(curved) == pytest.approx(expected_greys(now), abs=1)
+
+
+def test_an_abandoned_drag_brings_the_table_back(curved):
+    x, y = curved.on_page(160, 100)
+    curved.focus()
+    curved.page.mouse.move(x, y)
+    curved.page.mouse.down()
+    curved.page.mouse.move(x + 60, y)
+    curved.settle()
+    assert window_now(curved).function == "linear"
+    curved.page.keyboard.press("Escape")
+    curved.page.mouse.up()
+    assert greys_of_bars(curved) == pytest.approx(expected_greys(LUT), abs=1)
+    assert curved.page.get_by_label("Window preset").input_value() == "default"
 
 
 def expected_edge(cell, width):

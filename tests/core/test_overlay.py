@@ -31,6 +31,23 @@ def test_window_is_linear_between_its_ends():
     np.testing.assert_allclose(shown, [0, 0, 0.25, 0.5, 1, 1])
 
 
+def test_sigmoid_window_is_a_logistic_curve_and_never_overflows():
+    pixels = np.array([-1e6, 0.0, 50.0, 75.0, 1e6], np.float32)
+    shown = apply_window(pixels, Window(50.0, 100.0, function="sigmoid"))
+    assert shown.dtype == np.float32
+    expected = [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-1), 1]
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+
+
+def test_lut_window_gives_the_entry_of_each_value_and_the_ends_beyond():
+    table = np.array([10, 0, 100], "<u2").tobytes()
+    window = Window(21.0, 2.0, function="lut", table=table, table_max=100)
+    pixels = np.array([[-9, 19, 20, 20.4, 20.6, 21, 22, 23, 9e9]], np.float32)
+    shown = apply_window(pixels, window)
+    assert shown.dtype == np.float32 and shown.shape == pixels.shape
+    np.testing.assert_allclose(shown[0], [0.1, 0.1, 0.1, 0.1, 0, 0, 1, 1, 1])
+
+
 def test_window_of_the_file_is_used():
     image = replace(_image(), windows=(Window(100.0, 50.0, "first"), Window(1.0, 2.0)))
     assert default_window(image).name == "first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+from dataclasses import replace
 
 import streamlit as st
 
@@ -76,11 +77,11 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
         pixels=view.pixels,
         slope=image.slope,
         intercept=image.intercept,
-        window=(view.window.center, view.window.width),
+        window=view.window,
         presets=tuple(
-            (w.name or f"Window {i}", w.center, w.width)
-            for i, w in enumerate(view.presets, 1)
-            if w != view.window
+            replace(window, name=window.name or f"Window {i}")
+            for i, window in enumerate(view.presets, 1)
+            if window != view.window
         ),
         spacing_mm=image.spacing_mm,
         maps=maps,

@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ import streamlit as st
 from app.services.reading import MAX_BOXES, MapLayer
 from app.store.records import Box
 from ddad_core.overlay import OPACITY
+from ddad_core.types import Window
 
 COLOR_BYTES = 256 * 3
 MAX_LABEL = 80
@@ -55,8 +57,8 @@ class ViewerData:
         pixels: zlib of little-endian uint16, (H, W), row-major.
         slope: Value of one stored step; value = stored * slope + intercept.
         intercept: Value of a stored zero. Values are in MONOCHROME2 sense: larger is brighter.
-        window: Default (centre, width); grey = clip((value - centre) / width + 0.5, 0, 1).
-        presets: Further windows as (name, centre, width).
+        window: The default window.
+        presets: Further windows, each with a name.
         spacing_mm: (row, column) pixel spacing in millimetres, or None.
         maps: The discrepancy maps, in the order of the map choice; empty for an unaided view.
         initial_map: Name of the map to show first; ignored without maps.
@@ -72,8 +74,8 @@ class ViewerData:
     pixels: bytes
     slope: float
     intercept: float
-    window: tuple[float, float]
-    presets: tuple[tuple[str, float, float], ...]
+    window: Window
+    presets: tuple[Window, ...]
     spacing_mm: tuple[float, float] | None
     maps: tuple[MapLayer, ...]
     initial_map: str
@@ -86,7 +88,7 @@ class ViewerData:
         if self.width < 1 or self.height < 1:
             msg = f"The image is {self.width} x {self.height} pixels; both must be at least 1."
             raise ValueError(msg)
-        if not all(width > 0 for width in (self.window[1], *(p[2] for p in self.presets))):
+        if not all(window.width > 0 for window in (self.window, *self.presets)):
             msg = "A display window has a width of zero or less; pass windows wider than zero."
             raise ValueError(msg)
         if len(self.colors) != COLOR_BYTES:
@@ -183,6 +185,17 @@ def pack(data: ViewerData, *, fill: bool = False) -> bytes:
         body.extend(content)
         return [len(body) - len(content), len(content)]
 
+    def window(shown: Window) -> dict[str, Any]:
+        """A lookup table travels as zlib of little-endian uint16, as the pixels do."""
+        table = {"table": part(zlib.compress(shown.table)), "table_max": shown.table_max}
+        return {
+            "name": shown.name,
+            "function": shown.function,
+            "center": shown.center,
+            "width": shown.width,
+            **(table if shown.function == "lut" else {}),
+        }
+
     header = {
         "image_id": data.image_id,
         "pixels_key": data.pixels_key,
@@ -191,8 +204,8 @@ def pack(data: ViewerData, *, fill: bool = False) -> bytes:
         "height": data.height,
         "slope": data.slope,
         "intercept": data.intercept,
-        "window": data.window,
-        "presets": data.presets,
+        "window": window(data.window),
+        "presets": [window(preset) for preset in data.presets],
         "spacing_mm": data.spacing_mm,
         "initial_map": data.initial_map,
         "boxes": [asdict(box) for box in data.boxes],

@@ -98,13 +98,16 @@ class Gestures {
   }
 
   #windowDrag() {
-    const [center, width] = this.viewer.state.window;
+    const { window: before, preset } = this.viewer.state;
+    // A table cannot be made wider: a drag starts from the straight line over its range.
+    const shape = before.function === "lut" ? "linear" : before.function;
     return {
       move: ({ dx, dy }) => {
-        const wider = width * Math.exp(dx / WINDOW_DRAG);
-        this.viewer.setWindow(center + (dy * width) / WINDOW_DRAG, wider);
+        const center = before.center + (dy * before.width) / WINDOW_DRAG;
+        const width = before.width * Math.exp(dx / WINDOW_DRAG);
+        this.viewer.setWindow({ name: "", function: shape, center, width, table: null });
       },
-      cancel: () => this.viewer.setWindow(center, width),
+      cancel: () => this.viewer.setWindow(before, preset),
     };
   }
 

@@ -23,7 +23,7 @@ class BaseLayer {
     this.picture = this.context.createImageData(header.width, header.height);
     this.words = new Uint32Array(this.picture.data.buffer);
     this.table = new Uint32Array(65536);
-    this.shown = "";
+    this.shown = null;
     this.lowest = 65535;
     this.highest = 0;
     for (const stored of pixels) {
@@ -37,24 +37,35 @@ class BaseLayer {
     return this.pixels[row * this.canvas.width + column] * this.slope + this.intercept;
   }
 
-  paint([center, width], inverted) {
-    const wanted = `${center},${width},${inverted}`;
-    if (wanted === this.shown) return;
-    this.#fillTable(center, width, inverted);
+  paint(window, inverted) {
+    if (this.shown?.window === window && this.shown.inverted === inverted) return;
+    this.#fillTable(window, inverted);
     const { pixels, words, table } = this;
     for (let i = 0; i < words.length; i += 1) words[i] = table[pixels[i]];
     this.context.putImageData(this.picture, 0, 0);
-    this.shown = wanted;
+    this.shown = { window, inverted };
   }
 
-  #fillTable(center, width, inverted) {
+  #fillTable(window, inverted) {
     for (let stored = this.lowest; stored <= this.highest; stored += 1) {
       const value = stored * this.slope + this.intercept;
-      const grey = Math.min(Math.max((value - center) / width + 0.5, 0), 1);
+      const grey = greyOf(value, window);
       const level = Math.round(255 * (inverted ? 1 - grey : grey));
       this.table[stored] = (0xff000000 | (level << 16) | (level << 8) | level) >>> 0;
     }
   }
+}
+
+/** Grey from 0 to 1 of a modality value (DICOM PS3.3 C.11.2.1); twin of `apply_window`. */
+function greyOf(value, window) {
+  const { center, width, table } = window;
+  if (window.function === "lut") {
+    const entry = Math.floor(value - (center - width / 2) + 0.5);
+    return table[Math.min(Math.max(entry, 0), table.length - 1)] / window.tableMax;
+  }
+  const steps = (value - center) / width;
+  if (window.function === "sigmoid") return 1 / (1 + Math.exp(-4 * steps));
+  return Math.min(Math.max(steps + 0.5, 0), 1);
 }
 
 /** One map in colour: opaque at or above the threshold, clear below it. */

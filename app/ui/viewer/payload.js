@@ -34,6 +34,17 @@ async function readPixels(header, readPart) {
   return new Uint16Array(await inflate(readPart(header.pixels), 2 * size, "image"));
 }
 
+/** Windows as drawn: {name, function, center, width, table, tableMax}; see Window in types.py. */
+function readWindows(windows, readPart) {
+  const read = async ({ table, table_max: tableMax = 1, ...window }) => {
+    if (window.function !== "lut") return { ...window, table: null, tableMax };
+    const bytes = 2 * (window.width + 1);
+    const entries = await inflate(readPart(table), bytes, `lookup table ${window.name}`);
+    return { ...window, table: new Uint16Array(entries), tableMax };
+  };
+  return Promise.all(windows.map(read));
+}
+
 /** Maps by name, each with its values enlarged for drawing. */
 async function readMaps(header, readPart) {
   const read = async (layer) => {

@@ -18,7 +18,7 @@ class Toolbar {
 
   /** Lay out what depends on the image and its maps. */
   rebuild({ presets }, maps) {
-    const options = presets.map(([name], i) => new Option(name, String(i)));
+    const options = presets.map(({ name }, i) => new Option(name, String(i)));
     const custom = new Option("Manual", CUSTOM_WINDOW);
     custom.hidden = true;
     this.presets.replaceChildren(new Option("Default", "default"), ...options, custom);

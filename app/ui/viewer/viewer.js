@@ -72,16 +72,20 @@ class Viewer {
   async #loadImage({ header, readPart }, wanted) {
     const kept = this.image?.id === header.image_id ? this.state.boxes : null;
     this.#clear();
-    const [pixels, maps] = await Promise.all([readPixels(header, readPart), readMaps(header, readPart)]);
+    const [pixels, maps, windows] = await Promise.all([
+      readPixels(header, readPart),
+      readMaps(header, readPart),
+      readWindows([header.window, ...header.presets], readPart),
+    ]);
     if (this.wanted !== wanted) return;
     const { width, height } = header;
     const fitting = kept?.filter((box) => box.x + box.width <= width && box.y + box.height <= height);
-    this.image = { key: wanted.picture, id: header.image_id, width, height, header };
+    this.image = { key: wanted.picture, id: header.image_id, width, height, header, windows };
     this.base = new BaseLayer(pixels, header);
     this.view = new ViewTransform(width, height);
     this.state = {
       imageId: header.image_id,
-      window: [...header.window],
+      window: windows[0],
       preset: "default",
       inverted: false,
       tool: "window",
@@ -142,17 +146,19 @@ class Viewer {
 
   // ---- what the reader does --------------------------------------------------------------------
 
-  setWindow(center, width, preset = CUSTOM_WINDOW) {
+  setWindow(window, preset = CUSTOM_WINDOW) {
     const narrowest = Math.abs(this.image.header.slope) || 1e-6;
-    this.state.window = [center, Math.max(width, narrowest)];
+    const tooNarrow = preset === CUSTOM_WINDOW && window.width < narrowest;
+    this.state.window = tooNarrow ? { ...window, width: narrowest } : window;
     this.state.preset = preset;
     this.#changed();
   }
 
   choosePreset(choice) {
-    const preset = this.image.header.presets[Number(choice)];
-    if (choice === "default" || !preset) this.setWindow(...this.image.header.window, "default");
-    else this.setWindow(preset[1], preset[2], choice);
+    const [standard, ...presets] = this.image.windows;
+    const preset = choice === "default" ? undefined : presets[Number(choice)];
+    if (preset) this.setWindow(preset, choice);
+    else this.setWindow(standard, "default");
   }
 
   toggleInvert() {
@@ -377,18 +383,21 @@ class Viewer {
   }
 
   #showView(threshold) {
-    const { window: [center, width], inverted, map, boxes } = this.state;
+    const { window: shown, inverted, map, boxes } = this.state;
+    const { center, width } = shown;
     const zoom = Math.round(100 * this.view.scale * (window.devicePixelRatio || 1));
     const number = (value) => formatLevel(value, width);
     showLine(this.lines.view, [
       `W ${number(width)}`,
       `C ${number(center)}`,
+      { sigmoid: "Sigmoid", lut: "Lookup table" }[shown.function],
       `Zoom ${zoom} %`,
       inverted && "Inverted",
       boxes.length >= this.image.header.max_boxes && `${boxes.length} boxes, no more can be added`,
     ]);
     Object.assign(this.root.dataset, {
       window: `${center},${width}`,
+      windowFunction: shown.function,
       threshold: threshold ?? "",
       map,
       boxes: boxes.length,
@@ -409,7 +418,7 @@ class Viewer {
     showLine(this.lines.pointer, [
       `x ${column}  y ${row}`,
       columnMm && `${(at.x * columnMm).toFixed(1)}, ${(at.y * rowMm).toFixed(1)} mm`,
-      `value ${formatLevel(this.base.valueAt(column, row), this.state.window[1])}`,
+      `value ${formatLevel(this.base.valueAt(column, row), this.state.window.width)}`,
       typeof heat === "number" && `${map.title} ${formatValue(heat, map.maximum)} ${map.unit}`,
     ]);
   }

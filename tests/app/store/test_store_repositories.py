@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -20,7 +21,12 @@ def image(store, new_image):
 
 def test_image_comes_back_as_it_was_added(store, new_image):
     new = new_image(
-        windows=(WindowRecord(2048.0, 4096.0, "NORMAL"), WindowRecord(40.0, 400.0)),
+        windows=(
+            WindowRecord(2048.0, 4096.0, "NORMAL"),
+            WindowRecord(40.0, 400.0),
+            WindowRecord(40.0, 400.0, "S", "sigmoid"),
+            WindowRecord(1.5, 3.0, "", "lut", bytes(range(8)), 4095),
+        ),
         warnings=("Pixel spacing is unknown.", "Äußere Ränder"),
         reference_label=1,
         reference_boxes=(Box(1.5, 2.0, 30.0, 40.25, "nodule"),),
@@ -36,6 +42,27 @@ def test_image_comes_back_as_it_was_added(store, new_image):
         assert repos.images.thumbnail(added.id) == new.thumbnail
     for name in ("windows", "warnings", "reference_boxes", "slope", "intercept", "view", "sex"):
         assert getattr(added, name) == getattr(new, name)
+
+
+def test_windows_written_before_there_were_curves_are_read(store, engine, new_image):
+    with store.writing() as repos:
+        linear = repos.images.add(new_image(windows=(WindowRecord(9.0, 4.0, "N"),)))
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT windows FROM images")).scalar_one()
+    assert json.loads(written) == [{"center": 9.0, "width": 4.0, "name": "N"}]
+    with store.reading() as repos:
+        assert repos.images.get(linear.id).windows == (WindowRecord(9.0, 4.0, "N"),)
+
+
+def test_a_large_table_is_kept_small(store, engine, new_image):
+    entries = b"".join(min(i, 65535).to_bytes(2, "little") for i in range(65536))
+    with store.writing() as repos:
+        repos.images.add(new_image(windows=(WindowRecord(0.0, 65535.0, "", "lut", entries, 1),)))
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT windows FROM images")).scalar_one()
+    with store.reading() as repos:
+        assert repos.images.list_all()[0].windows[0].table == entries
+    assert len(written) < 200_000
 
 
 def test_what_is_not_there_is_none_or_empty(store):

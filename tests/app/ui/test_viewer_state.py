@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.ui.viewer import (
     parse_state,
 )
 from ddad_core.overlay import OPACITY
+from ddad_core.types import Window
 
 SAVED = (Box(10, 20, 30, 40, "saved"),)
 MAPS = (
@@ -38,7 +40,7 @@ def viewer_data(**changes: Any) -> ViewerData:
         "pixels": b"p",
         "slope": 1.0,
         "intercept": 0.0,
-        "window": (127.5, 255.0),
+        "window": Window(127.5, 255.0),
         "presets": (),
         "spacing_mm": None,
         "maps": MAPS,
@@ -213,6 +215,23 @@ def test_packed_parts_are_where_the_header_says() -> None:
     assert header["image_id"] == 7 and header["max_boxes"] == MAX_BOXES
 
 
+def test_windows_are_packed_in_order_with_their_tables() -> None:
+    lut = Window(1.5, 1.0, "CURVE", "lut", b"\x00\x00\xff\x0f", 4095)
+    sigmoid = Window(40.0, 400.0, "S", "sigmoid")
+    packed = pack(viewer_data(window=lut, presets=(sigmoid, Window(9.0, 8.0, "N"))))
+    (length,) = struct.unpack("<I", packed[:4])
+    header, body = json.loads(packed[4 : 4 + length]), packed[4 + length :]
+    offset, size = header["window"].pop("table")
+    assert zlib.decompress(body[offset : offset + size]) == b"\x00\x00\xff\x0f"
+    assert header["window"] == {
+        "name": "CURVE", "function": "lut", "center": 1.5, "width": 1.0, "table_max": 4095,
+    }  # fmt: skip
+    assert header["presets"] == [
+        {"name": "S", "function": "sigmoid", "center": 40.0, "width": 400.0},
+        {"name": "N", "function": "linear", "center": 9.0, "width": 8.0},
+    ]
+
+
 def test_keys_change_with_what_they_stand_for() -> None:
     assert DATA.pixels_key == viewer_data(boxes=()).pixels_key
     assert DATA.pixels_key != viewer_data(pixels=b"q").pixels_key
@@ -227,8 +246,8 @@ def test_keys_change_with_what_they_stand_for() -> None:
     "changes",
     [
         {"width": 0},
-        {"window": (1.0, 0.0)},
-        {"presets": (("p", 1.0, -1.0),)},
+        {"window": Window(1.0, 0.0)},
+        {"presets": (Window(1.0, -1.0, "p"),)},
         {"colors": bytes(767)},
         {"initial_map": "rec"},
     ],

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import threading
+import warnings
 import zlib
 
 import numpy as np
@@ -24,6 +27,7 @@ from pydicom.uid import (
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.dicom import read_dicom
 from ddad_core.imaging.limits import MAX_FILE_BYTES
+from ddad_core.imaging.quiet import silent_decoders
 
 SECRETS = ("SECRET", "19400305")
 
@@ -306,7 +310,6 @@ def test_truncated_native_pixels_are_refused(dataset, to_bytes, ramp):
     assert "truncated" in refusal(to_bytes(dataset(ramp(0, 4095)))[:-1000])
 
 
-@pytest.mark.filterwarnings("ignore:End of file reached")
 @pytest.mark.parametrize("cut", [1000, 10])
 def test_a_compressed_file_cut_short_is_refused(dataset, to_bytes, cut):
     noise = np.random.default_rng(0).integers(0, 4096, (80, 96))
@@ -336,7 +339,7 @@ def test_a_jpeg2000_stream_that_lies_of_its_size_is_refused_before_decoding(
     frame[8:16] = (60_000).to_bytes(4, "big") * 2
     frame[24:32] = (60_000).to_bytes(4, "big") * 2
     data = to_bytes(recode(made, JPEG2000Lossless, bytes(frame)))
-    monkeypatch.setattr("ddad_core.imaging.dicom.pixel_array", None)
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.openjpeg", None)
     assert "60000 x 60000 pixels, but the header says 96 x 80" in refusal(data)
 
 
@@ -418,7 +421,6 @@ def test_deep_nesting_is_refused(dataset, to_bytes, ramp):
     assert "damaged" in refusal(data[:start] + opening * 2000 + data[start:])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("seed", range(20))
 def test_random_damage_gives_a_refusal_or_an_image(dataset, to_bytes, ramp, seed):
     generator = np.random.default_rng(seed)
@@ -431,14 +433,67 @@ def test_random_damage_gives_a_refusal_or_an_image(dataset, to_bytes, ramp, seed
         assert error.next_step
 
 
-def test_an_unexpected_error_hides_its_cause(dataset, to_bytes, ramp, monkeypatch):
+class PanicException(BaseException):
+    """What a decoder in Rust raises: no Exception."""
+
+
+@pytest.mark.parametrize("kind", [KeyError, RecursionError, MemoryError, PanicException])
+def test_an_unexpected_error_hides_its_cause(dataset, to_bytes, ramp, monkeypatch, kind):
     def fail(*_args, **_options):
         message = "SECRET^NAME"
-        raise KeyError(message)
+        raise kind(message)
 
-    monkeypatch.setattr("ddad_core.imaging.dicom.pixel_array", fail)
+    monkeypatch.setattr("ddad_core.imaging.dicom.read_stored_values", fail)
     with pytest.raises(RefusedImageError) as caught:
         read_dicom(to_bytes(dataset(ramp(0, 4095))))
-    assert "KeyError" in caught.value.problem
+    assert kind.__name__ in caught.value.problem
     assert "SECRET" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_an_interruption_is_no_refusal(dataset, to_bytes, ramp, monkeypatch):
+    def interrupt(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ddad_core.imaging.dicom.read_stored_values", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        read_dicom(to_bytes(dataset(ramp(0, 4095))))
+
+
+@pytest.mark.filterwarnings("ignore:.*SECRET:UserWarning")
+def test_no_warning_or_log_line_quotes_the_header(dataset, to_bytes, ramp, caplog):
+    made = dataset(ramp(0, 4095), SpecificCharacterSet="SECRET", PatientAge="SECRET")
+    made.PatientBirthDate, made.NumberOfFrames = "SECRET", 1
+    data = to_bytes(made)
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pydicom.dcmread(io.BytesIO(data)).PatientName  # noqa: B018
+        provoked = len(caught)
+        caplog.clear()
+        read_dicom(data)
+    assert provoked  # the header does provoke
+    assert len(caught) == provoked and not caplog.records
+    assert not logging.getLogger("pydicom").disabled
+
+
+def test_readers_side_by_side_leave_warnings_as_they_were():
+    before = list(warnings.filters)
+    started, release = threading.Event(), threading.Event()
+
+    def hold():
+        with silent_decoders():
+            started.set()
+            release.wait(5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    started.wait(5)
+    with silent_decoders():
+        pass
+    with warnings.catch_warnings(record=True):
+        assert warnings.filters[0][0] == "ignore"  # the other still reads
+    release.set()
+    other.join()
+    assert list(warnings.filters) == before
+    assert not logging.getLogger("pydicom").disabled

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
 
 from ddad_core.imaging.dicom import read_dicom
 
@@ -51,20 +50,6 @@ def test_windows_that_show_nothing_are_left_out(read):
 
 def test_broken_windows_are_left_out(read):
     assert read(WindowCenter="2000").windows == ()
-
-
-def test_a_sigmoid_is_approximated_by_its_tangent(read):
-    found = read(WindowCenter="2000", WindowWidth="1000", VOILUTFunction="SIGMOID").windows
-    assert [(window.center, window.width) for window in found] == [(2000, 1000)]
-
-
-def test_a_voi_lut_is_approximated_over_its_input_range(read):
-    item = Dataset()
-    item.LUTDescriptor, item.LUTExplanation = [1001, 500, 12], "CHEST"
-    item.LUTData = list(range(1001))
-    item["LUTData"].VR = "US"
-    (window,) = read(VOILUTSequence=[item]).windows
-    assert (window.center, window.width, window.name) == (1000, 1000, "CHEST")
 
 
 @pytest.mark.parametrize(
