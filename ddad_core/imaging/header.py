@@ -24,6 +24,12 @@ _CAPTURES = ("SC", "OT")
 _MODALITY_WORDS = {
     "CT": "computed tomography",
     "DOC": "a document",
+    "DXA": "bone densitometry",
+    "ECG": "an electrocardiogram",
+    "ES": "endoscopy",
+    "HC": "a hard copy",
+    "IO": "intra-oral dental radiography",
+    "KO": "a selection of key images",
     "MG": "mammography",
     "MR": "magnetic resonance",
     "NM": "nuclear medicine",
@@ -31,13 +37,19 @@ _MODALITY_WORDS = {
     "PT": "positron emission tomography",
     "PX": "panoramic dental radiography",
     "RF": "fluoroscopy",
+    "REG": "a registration",
+    "RTDOSE": "a radiotherapy dose",
+    "RTIMAGE": "a radiotherapy image",
+    "RTPLAN": "a radiotherapy plan",
+    "RTSTRUCT": "a set of radiotherapy structures",
     "SEG": "a segmentation",
+    "SM": "slide microscopy",
     "SR": "a structured report",
     "US": "ultrasound",
     "XA": "angiography",
     "XC": "a photograph",
 }
-_MODALITY = re.compile(r"[A-Z]{2,6}")
+_MODALITY = re.compile(r"[A-Z]{2,4}")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _RADIOGRAPH_CLASSES = tuple(
