@@ -1,4 +1,4 @@
-"""Every encoding gives the values that were stored; what is cut or contradicts itself is refused."""
+"""Every encoding gives the stored values; what is cut or contradicts itself is refused."""
 
 from __future__ import annotations
 
