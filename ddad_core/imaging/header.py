@@ -57,10 +57,13 @@ _RADIOGRAPH_CLASSES = tuple(
 )
 """CR, DX for presentation and for processing, and the secondary captures (PS3.4 annex B)."""
 
-_PHOTOMETRIC = (
-    "MONOCHROME1 MONOCHROME2 RGB ARGB CMYK HSV YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 "
-    "YBR_PARTIAL_422 YBR_ICT YBR_RCT XYB"
-).split() + ["PALETTE COLOR"]
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = (
+    "PALETTE COLOR", "RGB", "ARGB", "CMYK", "HSV", "XYB", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT",
+)  # fmt: skip
+"""Terms of PhotometricInterpretation, retired ones included (PS3.3 section C.7.6.3.1.2)."""
+
 _EXPECTED = "expected a radiograph (CR, DX or RG)"
 _SEND_RADIOGRAPH = "Send the chest radiograph of the study."
 _CODE = re.compile(r"[A-Z0-9_ .-]{1,64}")
@@ -109,14 +112,20 @@ def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
     _check_frames(tags)
     photometric = code(tags, "PhotometricInterpretation")
     samples = int(tags.get("SamplesPerPixel") or 1)
-    if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
-        if photometric not in _PHOTOMETRIC:
-            photometric = "unknown" if photometric else "not given"
+    if photometric in _GREY and samples == 1:
+        return
+    if photometric in _COLOUR or samples > 1:
+        found = photometric if photometric in (*_GREY, *_COLOUR) else "not a known code"
         problem = (
-            f"PhotometricInterpretation is {photometric} with {samples} sample(s) "
-            "per pixel; expected MONOCHROME1 or MONOCHROME2 with one."
+            f"The image is in colour (PhotometricInterpretation is {found}, {samples} sample(s) "
+            "per pixel); a radiograph is grey."
         )
         raise RefusedImageError(problem, "Export the original radiograph, not a screenshot.")
+    problem = (
+        "The header does not say whether large values are bright or dark "
+        f"(PhotometricInterpretation is {'not a known code' if photometric else 'not given'})."
+    )
+    raise RefusedImageError(problem, "Export the image again from the PACS.")
 
 
 def _modality_words(modality: str | None) -> str:
