@@ -21,6 +21,7 @@ _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 """ITU-T T.81 table B.1; 0xF7 is SOF55 of JPEG-LS, ITU-T T.87."""
 
+_LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
 _SOI, _EOI = 0xD8, 0xD9
 _J2K_START = b"\xff\x4f\xff\x51"
 _J2K_MAX_TILES = 65_535
@@ -36,6 +37,7 @@ class FrameSize:
         components: 1 for grey.
         precision: Bits per sample.
         signed: Whether samples are signed; JPEG knows no sign.
+        lossless: Whether it is JPEG lossless or JPEG-LS.
     """
 
     rows: int
@@ -43,6 +45,7 @@ class FrameSize:
     components: int
     precision: int
     signed: bool = False
+    lossless: bool = False
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -90,19 +93,20 @@ def jpeg_frame_size(data: bytes) -> FrameSize:
         if marker in _START_OF_FRAME:
             if len(payload) < 6:
                 break
-            frames.append(payload)
+            frames.append((marker, payload))
     if not complete:
         problem = "The JPEG stream is truncated: its end marker is missing."
         raise RefusedImageError(problem, "Transfer or export the file again.")
     if len(frames) != 1:
         problem = f"The JPEG stream holds {len(frames)} frame headers; expected one."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    frame = frames[0]
+    marker, frame = frames[0]
     return FrameSize(
         rows=int.from_bytes(frame[1:3], "big"),
         columns=int.from_bytes(frame[3:5], "big"),
         components=frame[5],
         precision=frame[0],
+        lossless=marker in _LOSSLESS_FRAMES,
     )
 
 

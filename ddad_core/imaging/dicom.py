@@ -117,9 +117,9 @@ def _pixel_format(tags: Dataset) -> PixelFormat:
         int(tags.get(keyword) or 0)
         for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )
-    if not any((rows, columns, bits)):
-        problem = "The DICOM file holds no image: its header describes no pixels."
-        raise RefusedImageError(problem, "Send the image itself from the study.")
+    if not all((rows, columns, allocated, bits)):
+        problem = "The DICOM file holds no image, or was cut off: its header describes no pixels."
+        raise RefusedImageError(problem, "Send the image itself, or transfer the file again.")
     check_size(rows=rows, columns=columns)
     if allocated not in (8, 16) or not 2 <= bits <= allocated:
         problem = (

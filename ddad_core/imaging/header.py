@@ -24,6 +24,12 @@ _CAPTURES = ("SC", "OT")
 _MODALITY_WORDS = {
     "CT": "computed tomography",
     "DOC": "a document",
+    "DXA": "bone densitometry",
+    "ECG": "an electrocardiogram",
+    "ES": "endoscopy",
+    "HC": "a hard copy",
+    "IO": "intra-oral dental radiography",
+    "KO": "a selection of key images",
     "MG": "mammography",
     "MR": "magnetic resonance",
     "NM": "nuclear medicine",
@@ -31,13 +37,19 @@ _MODALITY_WORDS = {
     "PT": "positron emission tomography",
     "PX": "panoramic dental radiography",
     "RF": "fluoroscopy",
+    "REG": "a registration",
+    "RTDOSE": "a radiotherapy dose",
+    "RTIMAGE": "a radiotherapy image",
+    "RTPLAN": "a radiotherapy plan",
+    "RTSTRUCT": "a set of radiotherapy structures",
     "SEG": "a segmentation",
+    "SM": "slide microscopy",
     "SR": "a structured report",
     "US": "ultrasound",
     "XA": "angiography",
     "XC": "a photograph",
 }
-_MODALITY = re.compile(r"[A-Z]{2,6}")
+_MODALITY = re.compile(r"[A-Z]{2,4}")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _RADIOGRAPH_CLASSES = tuple(
@@ -45,10 +57,13 @@ _RADIOGRAPH_CLASSES = tuple(
 )
 """CR, DX for presentation and for processing, and the secondary captures (PS3.4 annex B)."""
 
-_PHOTOMETRIC = (
-    "MONOCHROME1 MONOCHROME2 RGB ARGB CMYK HSV YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 "
-    "YBR_PARTIAL_422 YBR_ICT YBR_RCT XYB"
-).split() + ["PALETTE COLOR"]
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = (
+    "PALETTE COLOR", "RGB", "ARGB", "CMYK", "HSV", "XYB", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT",
+)  # fmt: skip
+"""Terms of PhotometricInterpretation, retired ones included (PS3.3 section C.7.6.3.1.2)."""
+
 _EXPECTED = "expected a radiograph (CR, DX or RG)"
 _SEND_RADIOGRAPH = "Send the chest radiograph of the study."
 _CODE = re.compile(r"[A-Z0-9_ .-]{1,64}")
@@ -97,14 +112,20 @@ def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
     _check_frames(tags)
     photometric = code(tags, "PhotometricInterpretation")
     samples = int(tags.get("SamplesPerPixel") or 1)
-    if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
-        if photometric not in _PHOTOMETRIC:
-            photometric = "unknown" if photometric else "not given"
+    if photometric in _GREY and samples == 1:
+        return
+    if photometric in _COLOUR or samples > 1:
+        found = photometric if photometric in (*_GREY, *_COLOUR) else "not a known code"
         problem = (
-            f"PhotometricInterpretation is {photometric} with {samples} sample(s) "
-            "per pixel; expected MONOCHROME1 or MONOCHROME2 with one."
+            f"The image is in colour (PhotometricInterpretation is {found}, {samples} sample(s) "
+            "per pixel); a radiograph is grey."
         )
         raise RefusedImageError(problem, "Export the original radiograph, not a screenshot.")
+    problem = (
+        "The header does not say whether large values are bright or dark "
+        f"(PhotometricInterpretation is {'not a known code' if photometric else 'not given'})."
+    )
+    raise RefusedImageError(problem, "Export the image again from the PACS.")
 
 
 def _modality_words(modality: str | None) -> str:

@@ -8,11 +8,12 @@ import zlib
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.codestream import jpeg_frame_size
-from ddad_core.imaging.suitability import check_not_blank, check_size
+from ddad_core.imaging.quiet import silent_decoders
+from ddad_core.imaging.suitability import check_not_blank, check_size, grey_level_warnings
 from ddad_core.types import Radiograph, RadiographFacts
 
 COLOUR_MEAN = 8.0
@@ -43,10 +44,11 @@ def read_raster(data: bytes, format: str) -> Radiograph:
             an absurd size.
     """
     try:
-        grey, bits = _read(data, format)
-    except RefusedImageError:
+        with silent_decoders():
+            grey, bits = _read(data, format)
+    except (RefusedImageError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # noqa: BLE001
         # The file is untrusted: whatever the decoder raises means the same to the reader.
         problem = f"The {format.upper()} file is damaged and cannot be decoded."
         raise RefusedImageError(problem, "Transfer or export the file again.") from error
@@ -55,6 +57,7 @@ def read_raster(data: bytes, format: str) -> Radiograph:
         pixels=grey,
         sha256=hashlib.sha256(data).hexdigest(),
         facts=RadiographFacts(format=format, bits=bits),
+        warnings=grey_level_warnings(grey),
     )
 
 
@@ -69,6 +72,10 @@ def _read(data: bytes, format: str) -> tuple[np.ndarray, int]:
     else:
         size = jpeg_frame_size(data)
         check_size(rows=size.rows, columns=size.columns)
+        if size.precision != 8 or size.lossless:
+            kind = "lossless" if size.lossless else f"{size.precision}-bit"
+            problem = f"The file is a {kind} JPEG, which is read inside DICOM files only."
+            raise RefusedImageError(problem, "Export the image as DICOM or 16-bit PNG.")
     with Image.open(io.BytesIO(data), formats=[format]) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
@@ -104,14 +111,21 @@ def _check_png_chunks(data: bytes) -> None:
 
 def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
     """float32 (H, W) and the bits a pixel had."""
+    clear = image.info.get("transparency")  # in grey pictures the one value that is see-through
     if image.mode.startswith("I"):  # 16-bit PNG; convert("L") would clip it to white
-        return np.asarray(image, dtype=np.float32), 16
-    if image.mode in ("1", "L"):
+        deep = np.array(image, dtype=np.float32)
+        if clear is not None:
+            deep[deep == clear] = 0
+        return deep, 16
+    if image.mode in ("1", "L") and clear is None:
         return np.asarray(image.convert("L"), dtype=np.float32), 8
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, rgba)
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        # Pillow takes all CMYK for Adobe's, which is stored inverted.
+        image = ImageChops.invert(image)
     colour = image.convert("RGB")
     _refuse_colour(np.asarray(colour))
     return np.asarray(colour.convert("L"), dtype=np.float32), 8

@@ -60,9 +60,15 @@ def _refuse_program_in_preamble(data: bytes) -> None:
 
 
 def _is_dicom_without_preamble(data: bytes) -> bool:
-    """Whether the first eight bytes are a plausible little-endian element (PS3.5 section 7.1)."""
+    """Whether the first eight bytes are a plausible element (PS3.5 section 7.1).
+
+    A big-endian one is plausible with an explicit VR only: there is no other (PS3.5 annex A).
+    """
     if len(data) < 16:
         return False
+    group, element = (int.from_bytes(data[i : i + 2], "big") for i in (0, 2))
+    if group == 0x0008 and element in _FIRST_ELEMENTS[group] and data[4:6] in _EXPLICIT_VRS:
+        return True
     group, element = (int.from_bytes(data[i : i + 2], "little") for i in (0, 2))
     if element not in _FIRST_ELEMENTS.get(group, ()):
         return False

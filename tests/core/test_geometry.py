@@ -32,6 +32,19 @@ def test_eight_bit_image_takes_the_published_path(shape, size):
     np.testing.assert_array_equal(found, np.asarray(image))
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (1100, 700), (30, 70_000)])
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (-1000.25, 3071.5), (3, 32767), (0, 1e-3)])
+def test_working_in_blocks_changes_no_bit(shape, low, high):
+    generator = np.random.default_rng(3)
+    pixels = generator.uniform(low, high, shape).astype(np.float32)
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    scaled = (pixels - darkest) * (255.0 / (brightest - darkest))
+    image = Image.fromarray(np.rint(scaled).astype(np.uint8))
+    for side in (512, 64):
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(to_network_grey(radiograph(pixels), 64), np.asarray(image))
+
+
 @pytest.mark.parametrize(("low", "high"), [(13, 201), (-1024, 3071), (0, 65535), (7, 8)])
 def test_any_range_is_stretched_to_eight_bits(low, high):
     pixels = _pixels((120, 90), low, high)

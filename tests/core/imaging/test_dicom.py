@@ -271,6 +271,63 @@ def test_a_dicomdir_is_named(dataset, to_bytes, ramp):
     assert "DICOMDIR" in refusal(to_bytes(made))
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "words"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.2", "of the kind CT Image"),
+        ("1.2.840.10008.5.1.4.1.1.104.1", "of the kind Encapsulated PDF"),
+        ("1.2.840.10008.5.1.4.1.1.1.2", "of the kind Digital Mammography X-Ray Image"),
+        ("1.2.840.10008.5.1.4.1.1.6", "of the kind Ultrasound Image"),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "MediaStorageSOPClassUID"])
+def test_a_sop_class_that_contradicts_the_modality_is_refused(
+    dataset, to_bytes, ramp, sop_class, words, keyword
+):
+    made = dataset(ramp(0, 4095))
+    if keyword == "MediaStorageSOPClassUID":
+        del made.SOPClassUID
+    setattr(made if keyword == "SOPClassUID" else made.file_meta, keyword, sop_class)
+    problem = refusal(to_bytes(made))
+    assert words in problem and "its modality is CR" in problem
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    ["1.2.3.4", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.1.1.1", None],
+)
+def test_an_unknown_or_fitting_sop_class_is_fine(dataset, to_bytes, ramp, sop_class):
+    made = dataset(ramp(0, 4095), SOPClassUID=sop_class)
+    assert np.array_equal(read_dicom(to_bytes(made)).pixels, ramp(0, 4095))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"Modality": "SECRET"},
+        {"PhotometricInterpretation": "SECRET"},
+        {"RescaleSlope": "SECRET"},
+        {"SamplesPerPixel": 3, "PhotometricInterpretation": "SECRET NAME"},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_stands_where_a_code_belongs_is_not_quoted(dataset, to_bytes, ramp, tags):
+    data = dataset(ramp(0, 4095))
+    for keyword, value in tags.items():
+        if isinstance(value, str):
+            data[keyword] = pydicom.DataElement(keyword, "LO", value)
+        else:
+            setattr(data, keyword, value)
+    assert refusal(to_bytes(data))  # which looks for SECRET
+
+
+def test_a_transfer_syntax_that_is_none_is_not_quoted(dataset, to_bytes, ramp):
+    data = to_bytes(dataset(ramp(0, 4095)))
+    data = data.replace(b"1.2.840.10008.1.2.1\0", b"SECRET^NAME^IN^HERE\0")
+    assert refusal(data)
+
+
 def test_several_frames_are_refused(dataset, to_bytes, ramp):
     made = dataset(ramp(0, 4095), NumberOfFrames=3)
     made.PixelData *= 3
@@ -295,7 +352,9 @@ def test_a_file_without_pixels_is_refused(dataset, to_bytes, ramp):
         ({"Rows": 40}, "96 x 40"),
         ({"Rows": 20_000}, "96 x 20000"),
         ({"Rows": 9000, "Columns": 9000}, "9000 x 9000"),
-        ({"Rows": None}, "96 x 0"),
+        ({"Rows": None}, "describes no pixels"),
+        ({"BitsStored": None}, "describes no pixels"),
+        ({"PhotometricInterpretation": None}, "whether large values are bright"),
         ({"BitsAllocated": 32}, "32 allocated"),
         ({"BitsStored": 17}, "17 bits stored"),
         ({"Rows": 81}, "truncated: 15360 of 15552"),
@@ -407,10 +466,25 @@ def test_a_deflate_bomb_is_refused_before_it_grows(dataset, to_bytes, ramp, monk
 
 def test_blank_images_are_refused(dataset, to_bytes, ramp):
     assert "blank" in refusal(to_bytes(dataset(np.full((80, 96), 7))))
+    stray = np.full((80, 96), 7)
+    stray[:7, :10] = 4000  # 0.9 % of the picture
+    assert "nearly all pixels" in refusal(to_bytes(dataset(stray)))
     made = dataset(ramp(0, 100))
     made.add_new("PixelPaddingValue", "US", 0)
     made.add_new("PixelPaddingRangeLimit", "US", 100)
     assert "padding" in refusal(to_bytes(made))
+
+
+def test_a_collimated_radiograph_is_not_blank(dataset, to_bytes, ramp):
+    values = np.zeros((800, 960), np.int64)
+    values[360:460, 432:552] = ramp(500, 4000, rows=100, columns=120)  # 1.6 % of the picture
+    assert np.array_equal(read_dicom(to_bytes(dataset(values))).pixels, values)
+
+
+def test_a_picture_of_a_few_greys_is_warned_of(dataset, to_bytes, ramp):
+    (warning,) = read_dicom(to_bytes(dataset(ramp(0, 14)))).warnings
+    assert "15 different grey values" in warning
+    assert read_dicom(to_bytes(dataset(ramp(0, 15)))).warnings == ()
 
 
 def test_deep_nesting_is_refused(dataset, to_bytes, ramp):

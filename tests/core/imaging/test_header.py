@@ -102,6 +102,7 @@ def test_the_sex_is_one_of_three(read, written, sex):
         ({"Modality": "SC"}, "secondary capture"),
         ({"Modality": "OT"}, "modality OT"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "raw detector data"),
+        ({"BurnedInAnnotation": "YES"}, "text is burned into the picture; it may name a patient"),
     ],
 )
 def test_what_the_header_betrays_is_warned_of(read, tags, words):
@@ -110,7 +111,12 @@ def test_what_the_header_betrays_is_warned_of(read, tags, words):
 
 
 def test_all_is_well_gives_no_warning(read):
-    found = read(ViewPosition="PA", BodyPartExamined="CHEST", PresentationLUTShape="IDENTITY")
+    found = read(
+        ViewPosition="PA",
+        BodyPartExamined="CHEST",
+        PresentationLUTShape="IDENTITY",
+        BurnedInAnnotation="NO",
+    )
     assert found.warnings == ()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -133,6 +134,82 @@ def test_a_heat_map_over_a_corner_is_refused(grey, image_bytes):
     assert "in colour" in refusal(image_bytes(Image.fromarray(rgb)), "png")
 
 
+def png(values: np.ndarray, depth: int, kind: int = 0, extra: bytes = b"") -> bytes:
+    """A PNG file of one channel, or grey and alpha (kind 4), written by hand."""
+    bits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(len(values), -1, 2), axis=2)
+    packed = np.packbits(bits[:, :, 16 - depth :].reshape(len(values), -1), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    width = values.shape[1] // (2 if kind == 4 else 1)
+    header = struct.pack(">IIBBBBB", width, len(values), depth, kind, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + body
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("palette", [False, True])
+def test_png_of_a_few_bits_is_stretched_to_8(depth, palette):
+    top = 2**depth - 1
+    values = np.random.default_rng(0).integers(0, top + 1, (80, 96))
+    entries = b"".join(bytes([255 * i // top] * 3) for i in range(top + 1))
+    extra = chunk(b"PLTE", entries) if palette else b""
+    found = read_raster(png(values, depth, 3 if palette else 0, extra), "png")
+    assert np.array_equal(found.pixels, values * 255 // top)
+    assert len(found.warnings) == (depth < 4)
+    assert all(f"only {top + 1} different grey values" in text for text in found.warnings)
+
+
+def test_16_bit_grey_with_alpha_keeps_its_precision(ramp):
+    values = ramp(0, 65535)
+    pairs = np.stack([values, np.full_like(values, 65535)], axis=2)
+    pairs[:10, :, 1] = 0
+    found = read_raster(png(pairs.reshape(80, -1), 16, kind=4), "png")
+    assert np.array_equal(found.pixels[10:], values[10:])
+    assert np.all(found.pixels[:10] == 0)
+    assert found.facts.bits == 16
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_transparent_value_of_a_grey_png_is_laid_on_black(depth, ramp):
+    values = ramp(0, 2**depth - 1)
+    clear = int(values[40, 40])
+    found = read_raster(png(values, depth, extra=chunk(b"tRNS", struct.pack(">H", clear))), "png")
+    assert np.array_equal(found.pixels, np.where(values == clear, 0, values))
+
+
+def test_cmyk_is_read_with_and_without_adobes_inversion(grey, image_bytes):
+    cmyk = Image.fromarray(np.dstack([np.zeros((80, 96, 3), np.uint8), 255 - grey]), "CMYK")
+    inverted = image_bytes(cmyk, "JPEG", quality=100)
+    start = inverted.index(b"\xff\xee")
+    assert inverted[start + 4 : start + 9] == b"Adobe"
+    assert np.abs(read_raster(inverted, "jpeg").pixels - grey).max() <= 3
+    other = Image.fromarray(255 - np.asarray(cmyk), "CMYK")
+    data = image_bytes(other, "JPEG", quality=100)
+    plain = data[:start] + data[start + 16 :]  # without the marker values mean what they say
+    assert np.abs(read_raster(plain, "jpeg").pixels - grey).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("extended.jpg", "12-bit"), ("lossless1.jpg", "lossless")]
+)
+def test_jpeg_of_other_kinds_is_refused_in_words(name, word):
+    data = (Path(__file__).parent / "streams" / name).read_bytes()
+    assert f"a {word} JPEG" in refusal(data, "jpeg")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_picture_cut_anywhere_is_refused(image_bytes, progressive, share):
+    image = Image.fromarray(noise(channels=1)[:, :, 0])
+    data = image_bytes(image, "JPEG", progressive=progressive)
+    assert refusal(data[: int(len(data) * share)], "jpeg")
+    data = image_bytes(image)
+    assert refusal(data[: int(len(data) * share)], "png")
+
+
 @pytest.mark.parametrize("cut", [1, 12, 13, 2000])
 def test_a_png_cut_short_is_refused(image_bytes, cut):
     data = image_bytes(Image.fromarray(noise(channels=1)[:, :, 0]))
@@ -157,11 +234,6 @@ def test_a_flipped_bit_in_a_png_is_refused(image_bytes):
 
 
 def test_a_png_that_claims_a_huge_picture_is_refused_before_decoding():
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
     header = struct.pack(">IIBBBBB", 9000, 9000, 8, 0, 0, 0, 0)
     body = zlib.compress(bytes(1000))
     start = b"\x89PNG\r\n\x1a\n"
