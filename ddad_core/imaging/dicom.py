@@ -31,13 +31,13 @@ from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.suitability import check_not_blank, check_size
 from ddad_core.types import Radiograph
 
-_NATIVE = (
+NATIVE = (
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
-_JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
+JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
 
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
 _TRANSFER_AGAIN = "Transfer or export the file again."
@@ -78,13 +78,13 @@ def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
 
 
 def _read(data: bytes, *, vouched: bool) -> Radiograph:
-    _check_inflated_size(data)
+    check_inflated_size(data)
     tags = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True)
     header.check_kind(tags, vouched=vouched)
     _check_layout(tags)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-    syntax = _transfer_syntax(dataset, data)
-    if syntax in _NATIVE:
+    syntax = transfer_syntax(dataset, data)
+    if syntax in NATIVE:
         _check_native_length(dataset)
     else:
         _check_codestream(dataset, syntax)
@@ -106,7 +106,7 @@ def _read(data: bytes, *, vouched: bool) -> Radiograph:
     )
 
 
-def _check_inflated_size(data: bytes) -> None:
+def check_inflated_size(data: bytes) -> None:
     """Refuse a deflate bomb: the data set grows inside dcmread, before any other check.
 
     Raises:
@@ -147,7 +147,7 @@ def _check_layout(tags: Dataset) -> None:
         raise RefusedImageError(problem, _EXPORT_AGAIN)
 
 
-def _transfer_syntax(dataset: Dataset, data: bytes) -> UID:
+def transfer_syntax(dataset: Dataset, data: bytes) -> UID:
     """Name the encoding of the pixels, and make sure that there are pixels.
 
     Returns:
@@ -171,10 +171,10 @@ def _transfer_syntax(dataset: Dataset, data: bytes) -> UID:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         syntax = ImplicitVRLittleEndian if implicit else explicit
         dataset.file_meta.TransferSyntaxUID = syntax
-    if not syntax or (syntax in _NATIVE) == compressed:
+    if not syntax or (syntax in NATIVE) == compressed:
         problem = "The header does not say truly how the pixel data is compressed."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    if syntax not in (*_NATIVE, *_JPEG, *JPEG2000TransferSyntaxes, RLELossless):
+    if syntax not in (*NATIVE, *JPEG, *JPEG2000TransferSyntaxes, RLELossless):
         problem = f"Pixel data in the encoding {syntax.name} is not read here."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
     return syntax
@@ -199,7 +199,7 @@ def _check_codestream(dataset: Dataset, syntax: UID) -> None:
     if syntax == RLELossless:  # PS3.5 annex G: has no size of its own; decoded to Rows, Columns
         return
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    size = jpeg_frame_size(frame) if syntax in _JPEG else jpeg2000_frame_size(frame)
+    size = jpeg_frame_size(frame) if syntax in JPEG else jpeg2000_frame_size(frame)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     if (size.rows, size.columns) != (rows, columns):
         problem = (
@@ -223,12 +223,12 @@ def _stored_values(dataset: Dataset, syntax: UID) -> np.ndarray:
     """
     bits = int(dataset.BitsStored)
     shift = 0
-    if syntax in _NATIVE:
+    if syntax in NATIVE:
         # High Bit has had to be Bits Stored - 1 since 2001 (PS3.5 section 8.1.1); older files
         # keep their bits at the top, which pydicom does not look at.
         shift = max(int(dataset.get("HighBit", bits - 1)) + 1 - bits, 0)
         dataset.BitsStored = min(bits + shift, int(dataset.BitsAllocated))
-    plugin = "" if syntax in _NATIVE else "pydicom" if syntax == RLELossless else "pylibjpeg"
+    plugin = "" if syntax in NATIVE else "pydicom" if syntax == RLELossless else "pylibjpeg"
     values = pixel_array(dataset, decoding_plugin=plugin)  # (Rows, Columns)
     dataset.BitsStored = bits
     return values >> shift

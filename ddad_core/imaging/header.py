@@ -86,7 +86,7 @@ def check_rescale(tags: Dataset) -> None:
         RefusedImageError: Rescale Slope or Intercept is there, but is no finite number.
     """
     for keyword in ("RescaleSlope", "RescaleIntercept"):
-        text = _text(tags, keyword).strip()
+        text = printable(tags, keyword).strip()
         if text and not numbers(tags, keyword):
             problem = f"{keyword} in the header is {text[:16]!r}, not a finite number."
             raise RefusedImageError(problem, "Export the image again from the PACS.")
@@ -161,7 +161,7 @@ def read_windows(
     """
     exact = code(tags, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
     pairs = zip(numbers(tags, "WindowCenter"), numbers(tags, "WindowWidth"), strict=False)
-    names = _text(tags, "WindowCenterWidthExplanation").split("\\")
+    names = printable(tags, "WindowCenterWidthExplanation").split("\\")
     found = []
     for i, (center, width) in enumerate(pairs):
         name = names[i] if i < len(names) else ""
@@ -169,7 +169,7 @@ def read_windows(
     for item in tags.get("VOILUTSequence") or ():
         entries, first, _ = (int(value) for value in item.LUTDescriptor)
         span = (entries or 2**16) - 1
-        found.append((first + span / 2, span, _text(item, "LUTExplanation")))
+        found.append((first + span / 2, span, printable(item, "LUTExplanation")))
     windows = []
     for center, width, name in found:
         shown = center if mirror is None else mirror - center
@@ -238,7 +238,7 @@ def numbers(tags: Dataset, keyword: str) -> list[float]:
         The values; empty if the element is absent, or if one of them is no finite number.
     """
     try:
-        found = [float(part) for part in _text(tags, keyword).split("\\")]
+        found = [float(part) for part in printable(tags, keyword).split("\\")]
     except ValueError:
         return []
     return found if all(map(math.isfinite, found)) else []
@@ -254,12 +254,20 @@ def code(tags: Dataset, keyword: str) -> str | None:
     Returns:
         The value in capitals, or None if it is absent or too odd to be a code.
     """
-    text = _text(tags, keyword).strip().upper()
+    text = printable(tags, keyword).strip().upper()
     return text if _CODE.fullmatch(text) else None
 
 
-def _text(tags: Dataset, keyword: str) -> str:
-    """The printable characters of an element, its values parted by backslashes."""
+def printable(tags: Dataset, keyword: str) -> str:
+    """Read any element as text, without pydicom's conversion.
+
+    Args:
+        tags: The header.
+        keyword: Name of the element.
+
+    Returns:
+        Its printable characters, its values parted by backslashes; empty if it is absent.
+    """
     element = tags.get_item(keyword)
     value: Any = element.value if element is not None else None
     if isinstance(value, bytes):
@@ -280,13 +288,13 @@ def _view(tags: Dataset) -> str | None:
 
 def _age(tags: Dataset) -> float | None:
     """PatientAge (AS, PS3.5 section 6.2, or a bare number of years), else from the dates."""
-    match = _AGE.fullmatch(_text(tags, "PatientAge").strip().upper())
+    match = _AGE.fullmatch(printable(tags, "PatientAge").strip().upper())
     if match:
         years = int(match[1]) * _YEARS[match[2]]
         return years if years <= _OLDEST else None
     try:
         born, taken = (
-            datetime.strptime(_text(tags, keyword).strip(), "%Y%m%d").replace(tzinfo=UTC)
+            datetime.strptime(printable(tags, keyword).strip(), "%Y%m%d").replace(tzinfo=UTC)
             for keyword in ("PatientBirthDate", "StudyDate")
         )
     except ValueError:
