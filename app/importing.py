@@ -142,4 +142,3 @@ class _Outcomes:
     ) -> None:
         if self._file:
             self._file.close()
-

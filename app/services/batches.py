@@ -101,9 +101,7 @@ class Batch:
             self._ended = time.monotonic()
 
 
-def start_batch(
-    intake: IntakeService, reader: Reader, files: Sequence[tuple[str, bytes]]
-) -> Batch:
+def start_batch(intake: IntakeService, reader: Reader, files: Sequence[tuple[str, bytes]]) -> Batch:
     """Begin to take files in; ZIP archives are taken in file by file.
 
     Args:

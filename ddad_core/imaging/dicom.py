@@ -59,7 +59,7 @@ def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
 
 
 def _read(data: bytes, *, vouched: bool) -> Radiograph:
-    _check_inflated_size(data)
+    check_inflated_size(data)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
         # One whose end is missing takes the whole header with it.
@@ -80,7 +80,7 @@ def _read(data: bytes, *, vouched: bool) -> Radiograph:
     )
 
 
-def _check_inflated_size(data: bytes) -> None:
+def check_inflated_size(data: bytes) -> None:
     """Refuse a deflate bomb: the data set grows inside dcmread, before any other check.
 
     Raises:

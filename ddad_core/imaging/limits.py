@@ -38,5 +38,5 @@ def check_size_in_bytes(size: int) -> None:
         RefusedImageError: It has more than ``MAX_FILE_BYTES``.
     """
     if size > MAX_FILE_BYTES:
-        problem = f"The file has {size / 2**20:.0f} MB; {MAX_FILE_BYTES // 2**20} MB at most."
+        problem = f"The file has {size / 2**20:.1f} MB; {MAX_FILE_BYTES // 2**20} MB at most."
         raise RefusedImageError(problem, "Send a single radiograph.")

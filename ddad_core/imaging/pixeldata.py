@@ -35,13 +35,13 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.codestream import FrameSize, jpeg2000_frame_size, jpeg_frame_size
 from ddad_core.imaging.rle import decode_rle
 
-_NATIVE = (
+NATIVE = (
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
-_JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
+JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
 
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, JPEG2000MC, HTJ2K)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -107,13 +107,13 @@ def read_stored_values(dataset: Dataset, data: bytes, format: PixelFormat) -> St
     Raises:
         RefusedImageError: There are no pixels, or truncated, damaged or contradictory ones.
     """
-    syntax = _transfer_syntax(dataset, data)
+    syntax = transfer_syntax(dataset, data)
     element = dataset.get_item("PixelData")
     raw = element.value
     if not isinstance(raw, bytes) or not raw:
         problem = "The DICOM file holds no pixel data: the element is empty."
         raise RefusedImageError(problem, "Send the image itself from the study.")
-    if syntax in _NATIVE:
+    if syntax in NATIVE:
         _check_native_length(len(raw), format)
         words = format.allocated == 8 and syntax == ExplicitVRBigEndian and element.VR == "OW"
         cells = _native_cells(raw, format, big=syntax == ExplicitVRBigEndian, words=words)
@@ -123,7 +123,7 @@ def read_stored_values(dataset: Dataset, data: bytes, format: PixelFormat) -> St
     return _normalised(cells, format, precision=precision, lossy=syntax in _LOSSY)
 
 
-def _transfer_syntax(dataset: Dataset, data: bytes) -> UID:
+def transfer_syntax(dataset: Dataset, data: bytes) -> UID:
     """Name the encoding of the pixels, and make sure that there are pixels.
 
     Returns:
@@ -146,10 +146,10 @@ def _transfer_syntax(dataset: Dataset, data: bytes) -> UID:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         syntax = ImplicitVRLittleEndian if implicit else explicit
-    if not syntax or (syntax in _NATIVE) == compressed:
+    if not syntax or (syntax in NATIVE) == compressed:
         problem = "The header does not say truly how the pixel data is compressed."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    if syntax not in (*_NATIVE, *_JPEG, *JPEG2000TransferSyntaxes, RLELossless):
+    if syntax not in (*NATIVE, *JPEG, *JPEG2000TransferSyntaxes, RLELossless):
         # Only a name from the standard's list is quoted: the element may hold anything.
         name = syntax.name if syntax.type == "Transfer Syntax" else "an encoding without a name"
         problem = f"The pixel data is in an encoding that is not read here ({name})."
@@ -211,7 +211,7 @@ def _decode(frame: bytes, syntax: UID, format: PixelFormat) -> tuple[np.ndarray,
         sample_bytes = format.allocated // 8
         cells = decode_rle(frame, rows=rows, columns=columns, sample_bytes=sample_bytes)
         return cells, format.allocated
-    if syntax in _JPEG:
+    if syntax in JPEG:
         size = jpeg_frame_size(frame)
         _check_frame_size(size, format)
         cells = libjpeg.decode(frame)

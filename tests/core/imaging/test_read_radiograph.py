@@ -39,7 +39,7 @@ def test_a_huge_file_is_refused_unread(tmp_path):
     path = tmp_path / "huge.dcm"
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)  # sparse: takes no room on the disk
-    with pytest.raises(RefusedImageError, match="256 MB at most"):
+    with pytest.raises(RefusedImageError, match="128 MB at most"):
         read_radiograph_file(path)
 
 
