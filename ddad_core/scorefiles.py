@@ -163,8 +163,15 @@ def _score_batch(batch: list[_Prepared], models: _Models) -> None:
     share = (time.perf_counter() - started) / len(batch)
     for prepared, result in zip(batch, results, strict=True):
         prepared.row.update(_columns(card, result))
+        _add_warnings(prepared.row, result.warnings)
         prepared.row["seconds"] = round(prepared.row["seconds"] + share, 4)
     batch.clear()
+
+
+def _add_warnings(row: Row, warnings: tuple[str, ...]) -> None:
+    if warnings:
+        sentences = filter(None, (row["warnings"], *warnings))
+        row.update(status="warned", warnings=" ".join(sentences))
 
 
 def _columns(card: Card, result: ScoreResult) -> Row:

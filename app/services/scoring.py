@@ -161,6 +161,7 @@ def new_score(
         percentile=result.percentile,
         warnings=check_suitability(
             radiograph, age_min=card.population.age_min, age_max=card.population.age_max
-        ),
+        )
+        + result.warnings,
         seconds=seconds,
     )
