@@ -13,6 +13,7 @@ from ddad_core.commands import (
     evaluate,
     experiment,
     export,
+    familiarity,
     localize,
     manifest,
     models,
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_manifest(sub)
     _add_train(sub)
     _add_calibrate(sub)
+    _add_familiarity(sub)
     _add_evaluate(sub)
     _add_localize(sub)
     _add_experiment(sub)
@@ -151,6 +153,27 @@ def _add_calibrate(sub: argparse._SubParsersAction) -> None:
     parser.set_defaults(manifests=DEFAULT_MANIFESTS)
     _weights_option(parser)
     parser.set_defaults(command=calibrate.run)
+
+
+def _add_familiarity(sub: argparse._SubParsersAction) -> None:
+    parser = sub.add_parser(
+        "familiarity", help="teach a model which pictures are unlike its training normals"
+    )
+    parser.add_argument("model", help="name of a model")
+    parser.add_argument("--images", type=Path, required=True, help="folder the paths start from")
+    parser.add_argument("--manifest", type=Path, help="default: the card's own")
+    parser.add_argument(
+        "--measure", action="store_true", help="state its rates on the test part in the card"
+    )
+    parser.add_argument(
+        "--other",
+        nargs=2,
+        action="append",
+        metavar=("MANIFEST", "FOLDER"),
+        help="also count false alarms on the test part of another data set",
+    )
+    parser.set_defaults(manifests=DEFAULT_MANIFESTS, command=familiarity.run)
+    _weights_option(parser)
 
 
 def _calibration_options(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE, Card, load_card
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
+from ddad_core.familiarity import FAMILIARITY_FILE, Familiarity, unpack_familiarity
 from ddad_core.networks import build_network
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, unpack_refinement
 
@@ -35,6 +36,7 @@ class Model:
         refiners: Refinement networks by kind; none if the model has no refinement.
         places: The calibration normals' maps, place by place, or None.
         folder: Where it was loaded from.
+        familiarity: The check of pictures unlike the training normals, or None.
     """
 
     card: Card
@@ -43,6 +45,7 @@ class Model:
     refiners: dict[str, RefinementNetwork] = field(default_factory=dict)
     places: PlaceReference | None = None
     folder: Path = Path()
+    familiarity: Familiarity | None = None
 
 
 def load_model(folder: Path) -> Model:
@@ -62,7 +65,10 @@ def load_model(folder: Path) -> Model:
         refiners = unpack_refinement(_checked_bytes(folder / REFINEMENT_FILE, card))
     if PLACES_FILE in card.files:
         places = unpack_places(_checked_bytes(folder / PLACES_FILE, card), card.input_size)
-    return Model(card, a, b, refiners, places, folder)
+    familiarity = None
+    if FAMILIARITY_FILE in card.files:
+        familiarity = unpack_familiarity(_checked_bytes(folder / FAMILIARITY_FILE, card))
+    return Model(card, a, b, refiners, places, folder, familiarity)
 
 
 def pack_places(places: PlaceReference) -> bytes:

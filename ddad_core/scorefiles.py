@@ -195,7 +195,14 @@ def _score(batch: Sequence[_Read], models: _Models) -> None:
         share = (time.perf_counter() - started) / len(mine)
         for one, result in zip(mine, results, strict=True):
             one.row.update(_columns(card, result))
+            _add_warnings(one.row, result.warnings)
             one.row["seconds"] = round(one.row["seconds"] + share, 4)
+
+
+def _add_warnings(row: Row, warnings: tuple[str, ...]) -> None:
+    if warnings:
+        sentences = filter(None, (row["warnings"], *warnings))
+        row.update(status="warned", warnings=" ".join(sentences))
 
 
 def _columns(card: Card, result: ScoreResult) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class Scorer:
         self.engine_name, self.engine_note = chosen.name, chosen.note
         self._reconstruct = chosen.reconstruct
         self._extras = Extras(model.refiners, model.places)
+        self._familiarity = model.familiarity
 
     def score(self, radiograph: Radiograph) -> ScoreResult:
         """Score one radiograph.
@@ -180,13 +181,13 @@ class Scorer:
             UncalibratedError: The model has no normal reference.
         """
         found = self.scores(grey)
-        return [self._result(found, i) for i in range(len(grey))]
+        return [self._result(found, i, picture) for i, picture in enumerate(grey)]
 
     def scores(self, grey: np.ndarray) -> BatchScores:
         """Scores and maps of prepared images, uint8 (N, S, S), without judging them."""
         return score_batches(self._reconstruct, grey, self.device, self._extras)
 
-    def _result(self, found: BatchScores, i: int) -> ScoreResult:
+    def _result(self, found: BatchScores, i: int, grey: np.ndarray) -> ScoreResult:
         primary = self.card.primary
         score = float(found.scores[primary][i])
         return ScoreResult(
@@ -196,4 +197,5 @@ class Scorer:
             primary=primary,
             p_value=self.card.reference.p_value(primary, score),
             percentile=self.card.reference.percentile(primary, score),
+            warnings=self._familiarity.judge(grey) if self._familiarity else (),
         )

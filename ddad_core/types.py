@@ -139,6 +139,7 @@ class ScoreResult:
         primary: Name of the score that the model's operating point is stated for.
         p_value: (1 + calibration normals at least as high) / (n + 1), of the primary score.
         percentile: Percent of calibration normals below the primary score, 0 to 100.
+        warnings: Sentences a reader must see about the picture itself; empty if there is nothing.
     """
 
     model: str
@@ -147,6 +148,7 @@ class ScoreResult:
     primary: str
     p_value: float
     percentile: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:

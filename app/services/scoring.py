@@ -150,6 +150,7 @@ def new_score(image: ImageRecord, card: Card, result: ScoreResult, seconds: floa
         percentile=result.percentile,
         warnings=check_suitability(
             image.age_years, age_min=population.age_min, age_max=population.age_max
-        ),
+        )
+        + result.warnings,
         seconds=seconds,
     )

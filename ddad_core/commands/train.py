@@ -65,6 +65,7 @@ def run(arguments: Namespace) -> int:
         refinement=refinement,
         primary=arguments.primary,
         default_map=arguments.default_map,
+        normals=grey["normal"],
     )
     print(f"{folder}: trained in {trained.seconds:.0f} s and calibrated.")
     places = f"--images {arguments.images} --manifest {arguments.manifest}"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,6 +20,7 @@ from ddad_core.evaluation.delong import DelongTest
 from ddad_core.evaluation.metrics import proportion
 from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
+from ddad_core.familiarity import FAMILIARITY_FILE, pack_familiarity
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import (
@@ -34,6 +32,9 @@ from ddad_core.registry import (
     unpack_module,
 )
 from ddad_core.scoring import MAP_NAMES, BatchScores, Extras, score_grey
+from ddad_core.training.familiarise import learn_familiarity
+from ddad_core.training.familiarity_card import how_learnt
+from ddad_core.training.folder import file_facts, write_folder, write_json
 from ddad_core.training.loop import TrainedModules, TrainingConfig
 from ddad_core.training.manifest import Manifest
 from ddad_core.training.refine import TrainedRefinement
@@ -69,6 +70,7 @@ def pack_model(
     refinement: TrainedRefinement | None = None,
     primary: str = PRIMARY,
     default_map: str = "",
+    normals: np.ndarray | None = None,
 ) -> None:
     """Calibrate trained modules on held-apart normals and write the model folder.
 
@@ -82,6 +84,7 @@ def pack_model(
         refinement: Trained on D_n with A and B frozen, or None.
         primary: The score the operating point is stated for.
         default_map: The map a reader is shown first; that of the primary score if empty.
+        normals: D_n, uint8 (N, S, S): what is familiar is learnt from it, if it is large enough.
 
     The maps of every second calibration normal say what is usual at a place; the scores taken
     from calibrated maps have the other ones as their reference, so that those stay exchangeable
@@ -102,6 +105,9 @@ def pack_model(
         files = {**files, PLACES_FILE: pack_places(places)}
     if refinement:
         files = {**files, REFINEMENT_FILE: pack_refinement(refiners)}
+    familiarity = None if normals is None else learn_familiarity(normals, calibration)
+    if familiarity is not None and normals is not None:
+        files = {**files, FAMILIARITY_FILE: pack_familiarity(familiarity)}
     about = manifest.about
     card: dict[str, Any] = {
         "schema": SCHEMA,
@@ -112,7 +118,7 @@ def pack_model(
         "members": config.members,
         "pixels": PUBLISHED_PIXELS.replace("S x S", f"{config.size} x {config.size}"),
         "precision": precision,
-        "files": _file_facts(files),
+        "files": file_facts(files),
         "use": USE,
         "population": {
             "description": about.get("population") or about.get("title") or "not stated",
@@ -138,7 +144,10 @@ def pack_model(
         **_calibration_facts(reference, len(calibration), config.network, primary, default_map),
         "evaluation": None,
     }
-    _write_folder(folder, files, card)
+    if familiarity is not None and normals is not None:
+        learnt = how_learnt(familiarity, normals=len(normals), calibration=len(calibration))
+        card["familiarity"] = {**learnt, "manifest_sha256": manifest.sha256}
+    write_folder(folder, files, card)
 
 
 def recalibrate(
@@ -178,25 +187,18 @@ def recalibrate(
     card = {
         **raw,
         "name": folder.name,
-        "files": _file_facts(files),
+        "files": file_facts(files),
         **_calibration_facts(reference, len(calibration), raw["network"], primary, default_map),
         "calibrated_on": {**(source or {}), "n": len(calibration)},
         "evaluation": None,
     }
-    _write_folder(folder, files, card)
+    write_folder(folder, files, card)
 
 
 def _check_new(folder: Path) -> None:
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
         raise ModelError(problem, "Give another --name, or remove the folder yourself.")
-
-
-def _file_facts(files: Mapping[str, bytes]) -> dict[str, Any]:
-    return {
-        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        for name, data in files.items()
-    }
 
 
 def _calibration_facts(
@@ -262,7 +264,7 @@ def add_evaluation(folder: Path, evaluation: Evaluation, manifest: Manifest) -> 
         },
         "statement": evaluation.statement,
     }
-    _write_json(folder / CARD_FILE, raw)
+    write_json(folder / CARD_FILE, raw)
 
 
 def _delong_to(test: DelongTest) -> dict[str, Any]:
@@ -358,20 +360,3 @@ def _map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
             "unit": units.get(name, "SD" if name.startswith("c_") else "0 to 1"),
         }
     return displays
-
-
-def _write_folder(folder: Path, files: dict[str, bytes], card: dict[str, Any]) -> None:
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    for name, data in files.items():
-        (unfinished / name).write_bytes(data)
-    _write_json(unfinished / CARD_FILE, card)
-    unfinished.replace(folder)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
