@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
 
 from app.store.records import ImageRecord, NewImage
 from app.store.rows import columns_of, plain, values_of
@@ -37,6 +37,28 @@ class ImageRepository:
         """The image made from the file with this SHA-256, or None."""
         return self._one(ImageRow.sha256 == sha256)
 
+    def by_instance(self, instance: str) -> list[ImageRecord]:
+        """Images with this pseudonym of the SOP Instance UID, the first one first.
+
+        Several only where their pixels differ.
+        """
+        return self._many(ImageRow.instance == instance)
+
+    def of_patient(self, patient: str, *, exclude_id: int | None = None) -> list[ImageRecord]:
+        """Images of the patient with this pseudonym but one, the first one first."""
+        others = ImageRow.id != exclude_id if exclude_id is not None else true()
+        return self._many(ImageRow.patient == patient, others)
+
+    def with_pseudonyms(self) -> int:
+        """How many images have a pseudonym, of a patient or of the image itself."""
+        named = ImageRow.patient.is_not(None) | ImageRow.instance.is_not(None)
+        return self._connection.scalar(select(func.count()).where(named)) or 0
+
+    def mark_conflict(self, ids: Iterable[int]) -> None:
+        """Mark images as sharing a SOP Instance UID with another one of other pixels."""
+        statement = update(ImageRow).where(ImageRow.id.in_(list(ids))).values(conflict=True)
+        self._connection.execute(statement)
+
     def list_all(self) -> list[ImageRecord]:
         """Every image, the latest first."""
         statement = select(*_COLUMNS).order_by(ImageRow.added_at.desc(), ImageRow.id.desc())
@@ -58,6 +80,10 @@ class ImageRepository:
             statement = select(ImageRow.id, ImageRow.thumbnail).where(ImageRow.id.in_(ids))
             found.update((row.id, row.thumbnail) for row in self._connection.execute(statement))
         return found
+
+    def _many(self, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
+        statement = select(*_COLUMNS).where(*conditions).order_by(ImageRow.id)
+        return [ImageRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
 
     def _one(self, condition: ColumnElement[bool]) -> ImageRecord | None:
         statement = select(*_COLUMNS).where(condition)

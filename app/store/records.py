@@ -12,6 +12,7 @@ from typing import Literal
 
 Origin = Literal["gallery", "upload"]
 Verdict = Literal["normal", "abnormal", "uncertain", "unreadable"]
+StoredAs = Literal["png", "dicom"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class ImageDescription:
         reference_boxes: The boxes that came with the gallery.
         attribution: Whom the licence asks to name.
         added_by: Who brought the image in.
+        patient: The patient's keyed pseudonym; None if the file names none.
+        instance: The keyed pseudonym of the SOP Instance UID; None if the file has none.
+        pixel_sha256: Of the decoded pixels, 64 lower-case hexadecimal digits; None for images
+            that an older version took in.
+        stored_as: The kind of file in the image store.
+        stored_sha256: Of that file's bytes; None for images that an older version took in.
+        conflict: Another image has the same SOP Instance UID, but other pixels.
     """
 
     sha256: str
@@ -88,6 +96,12 @@ class ImageDescription:
     reference_label: int | None = None
     reference_boxes: tuple[Box, ...] = ()
     attribution: str | None = None
+    patient: str | None = None
+    instance: str | None = None
+    pixel_sha256: str | None = None
+    stored_as: StoredAs = "png"
+    stored_sha256: str | None = None
+    conflict: bool = False
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:

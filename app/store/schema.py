@@ -17,11 +17,12 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.store.column_types import BoxTuple, TextTuple, UtcDateTime, WindowTuple
-from app.store.records import Box, Origin, Verdict, WindowRecord
+from app.store.records import Box, Origin, StoredAs, Verdict, WindowRecord
 
 THUMBNAIL_LIMIT_BYTES = 16 * 1024
 SHA256_DIGITS = 64
@@ -85,17 +86,38 @@ class ImageRow(Base):
     thumbnail: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     added_at: Mapped[datetime]
     added_by: Mapped[str]
+    patient: Mapped[str | None]
+    instance: Mapped[str | None]
+    pixel_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
+    stored_as: Mapped[str] = mapped_column(server_default="png")
+    stored_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
+    conflict: Mapped[bool] = mapped_column(server_default=false())
 
     __table_args__ = (
         UniqueConstraint("sha256"),
         _sha256_length("sha256"),
+        _sha256_length("pixel_sha256"),
+        _sha256_length("stored_sha256"),
+        _one_of("stored_as", get_args(StoredAs)),
         _one_of("origin", get_args(Origin)),
         CheckConstraint("width > 0 AND height > 0", name="size"),
         CheckConstraint("reference_label IN (0, 1)", name="reference_label"),
         CheckConstraint(f"length(thumbnail) <= {THUMBNAIL_LIMIT_BYTES}", name="thumbnail_size"),
         Index(None, "added_at"),
+        Index(None, "patient"),
+        Index(None, "instance"),
+        Index(None, "pixel_sha256"),
         _NEVER_REUSE_IDS,
     )
+
+
+class InstallationRow(Base):
+    """What belongs to the installation as a whole, one value a name."""
+
+    __tablename__ = "installation"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
 
 
 class ScoreRow(Base):

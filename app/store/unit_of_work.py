@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.store.engine import read_only
 from app.store.errors import as_store_error
 from app.store.image_repository import ImageRepository
+from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
 from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
@@ -31,6 +32,7 @@ class Repositories:
     scores: ScoreRepository
     reads: ReadRepository
     operating_points: OperatingPointRepository
+    installation: InstallationRepository
 
 
 class UnitOfWork:
@@ -79,4 +81,5 @@ class UnitOfWork:
             scores=ScoreRepository(connection, self._now),
             reads=ReadRepository(connection, self._now),
             operating_points=OperatingPointRepository(connection, self._now),
+            installation=InstallationRepository(connection),
         )

@@ -225,6 +225,47 @@ def test_guards_hold_on_a_migrated_database(older, empty_url, new_score):
         assert repos.scores.add_or_get(new_score(1)).id == 2  # never given again
 
 
+def test_images_of_an_older_database_have_no_identity_and_are_png(older, empty_url, new_image):
+    migrate(empty_url)
+    store = UnitOfWork(older)
+    with store.writing() as repos:
+        (image,) = repos.images.list_all()
+        added = repos.images.add(
+            new_image("b", patient="P-1", instance="I-1", pixel_sha256="c" * 64, stored_as="dicom")
+        )
+        assert repos.images.by_instance("I-1") == [added]
+    assert (image.patient, image.instance, image.pixel_sha256, image.stored_sha256) == (None,) * 4
+    assert (image.stored_as, image.conflict, image.label) == ("png", False, "CXR")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pixel_sha256": "abc"}, {"stored_sha256": "abc"}, {"stored_as": "tiff"}]
+)
+def test_new_columns_of_a_migrated_database_are_checked(older, empty_url, new_image, wrong):
+    migrate(empty_url)
+    with pytest.raises(StoreError, match="breaks a rule"), UnitOfWork(older).writing() as repos:
+        repos.images.add(new_image("b", **wrong))
+
+
+def test_one_step_down_keeps_images_with_pseudonyms(older, empty_url, new_image):
+    move(older, command.upgrade, "0002")
+    before = schema_of(older)
+    migrate(empty_url)
+    with UnitOfWork(older).writing() as repos:
+        repos.images.add(new_image("b", patient="P-1", instance="I-1", conflict=True))
+        repos.installation.set_once("pseudonym_key_check", "x")
+    move(older, command.downgrade, "0002")
+    assert schema_of(older) == before
+    with older.connect() as connection:
+        assert connection.scalars(text("SELECT label FROM images ORDER BY id")).all() == [
+            "CXR",
+            "CXR-AAAAAA",
+        ]
+    assert migrate(empty_url) is True
+    with UnitOfWork(older).reading() as repos:
+        assert [image.patient for image in repos.images.list_all()] == [None, None]
+
+
 def test_downgrade_gives_back_the_first_schema_with_its_rows(older, empty_url):
     before = schema_of(older)
     migrate(empty_url)

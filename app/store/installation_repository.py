@@ -1,0 +1,27 @@
+"""What belongs to the installation as a whole, by name."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, select
+
+from app.store.schema import InstallationRow
+
+PSEUDONYM_KEY_CHECK = "pseudonym_key_check"
+"""Fingerprint of the key that the pseudonyms in the database were made with."""
+
+
+class InstallationRepository:
+    """Keeps values that are set once, inside one unit of work."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, name: str) -> str | None:
+        """The value of that name, or None."""
+        statement = select(InstallationRow.value).where(InstallationRow.name == name)
+        value: str | None = self._connection.scalar(statement)
+        return value
+
+    def set_once(self, name: str, value: str) -> None:
+        """Set a value; if there is one already, the unit of work ends in a conflict."""
+        self._connection.execute(insert(InstallationRow).values(name=name, value=value))
