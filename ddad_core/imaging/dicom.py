@@ -17,7 +17,7 @@ from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.lookup import apply_modality
 from ddad_core.imaging.pixeldata import PixelFormat, read_stored_values
 from ddad_core.imaging.quiet import silent_decoders
-from ddad_core.imaging.suitability import check_not_blank, check_size, grey_level_warnings
+from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.imaging.windows import read_windows
 from ddad_core.types import Radiograph
 
@@ -76,7 +76,7 @@ def _read(data: bytes, *, vouched: bool) -> Radiograph:
         windows=read_windows(
             dataset, low=float(pixels.min()), high=float(pixels.max()), mirror=mirror
         ),
-        warnings=header.read_warnings(dataset) + grey_level_warnings(pixels),
+        warnings=header.read_warnings(dataset) + pixel_warnings(pixels),
     )
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageOps
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.codestream import jpeg_frame_size
 from ddad_core.imaging.quiet import silent_decoders
-from ddad_core.imaging.suitability import check_not_blank, check_size, grey_level_warnings
+from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.types import Radiograph, RadiographFacts
 
 COLOUR_MEAN = 8.0
@@ -57,7 +57,7 @@ def read_raster(data: bytes, format: str) -> Radiograph:
         pixels=grey,
         sha256=hashlib.sha256(data).hexdigest(),
         facts=RadiographFacts(format=format, bits=bits),
-        warnings=grey_level_warnings(grey),
+        warnings=pixel_warnings(grey),
     )
 
 

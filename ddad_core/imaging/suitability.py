@@ -19,6 +19,7 @@ MAX_PIXELS = 60_000_000
 
 _BLANK_SHARE = 0.99
 _FEW_GREYS = 16
+_FLAT_SHARE = 0.05
 _SAMPLE_SIDE = 128
 
 _CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "LUNG")
@@ -80,23 +81,49 @@ def check_not_blank(pixels: np.ndarray) -> None:
         raise RefusedImageError(problem, "Check the image in the PACS and export it again.")
 
 
-def grey_level_warnings(pixels: np.ndarray) -> tuple[str, ...]:
-    """Warn of a picture reduced to a handful of greys.
+def pixel_warnings(pixels: np.ndarray) -> tuple[str, ...]:
+    """Warn of what the pixels themselves betray.
 
     Args:
         pixels: float32 (H, W).
 
     Returns:
-        A sentence, or none.
+        Sentences; empty if there is nothing to say.
     """
+    found = (_few_greys_warning(pixels), _flat_bottom_warning(pixels))
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _few_greys_warning(pixels: np.ndarray) -> str | None:
     if np.unique(_sample(pixels)).size >= _FEW_GREYS:
-        return ()
+        return None
     greys = np.unique(pixels).size
     if greys >= _FEW_GREYS:
-        return ()
+        return None
     return (
         f"The picture has only {greys} different grey values; what a radiograph shows is mostly "
-        "lost in it.",
+        "lost in it."
+    )
+
+
+def _flat_bottom_warning(pixels: np.ndarray) -> str | None:
+    """Notice what JPEG decoders fill in where a stream was cut and closed again.
+
+    They repeat the last grey they know. A border is black or white; this is something between.
+    """
+    grey = pixels[-1, 0]
+    if not (pixels[-1] == grey).all():
+        return None
+    flat = (pixels == grey).all(axis=1)[::-1]  # from the bottom up
+    rows = int(flat.argmin()) if not flat.all() else len(flat)
+    if rows < _FLAT_SHARE * len(flat):
+        return None
+    dark, bright = np.percentile(_sample(pixels[: len(flat) - rows]), [5, 95])
+    if not dark < grey < bright:
+        return None
+    return (
+        f"The lower {100 * rows / len(flat):.0f} % of the picture is one flat grey; "
+        "the file may have been cut off. Compare it with the PACS."
     )
 
 

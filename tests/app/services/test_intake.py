@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from app.gateways.files import ImageFiles
 from app.services.container import Services
@@ -255,6 +256,21 @@ def test_stored_pixels_score_as_the_file_did(
         read_radiograph(data)
     )
     assert case.judgement.score.score == pytest.approx(direct.score, rel=1e-6)
+
+
+def test_curved_windows_come_back_as_the_file_has_them(
+    empty: Services, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    lut = Dataset()
+    lut.add_new("LUTDescriptor", "US", [200, 20, 12])
+    lut.add_new("LUTData", "OW", (20 * np.arange(200)).astype("<u2").tobytes())
+    data = changed_dicom(
+        VOILUTSequence=[lut], WindowCenter="120", WindowWidth="90", VOILUTFunction="SIGMOID"
+    )
+    case = empty.reading.open_case(ana, empty.intake.take(ana, "x", data).image_id or 0)
+    windows = read_radiograph(data).windows
+    assert [window.function for window in windows] == ["sigmoid", "lut"]
+    assert case.presets == windows and case.window == windows[0]
 
 
 def test_header_age_wins_over_what_is_known_besides(

@@ -210,6 +210,20 @@ def test_a_picture_cut_anywhere_is_refused(image_bytes, progressive, share):
     assert refusal(data[: int(len(data) * share)], "png")
 
 
+def test_a_jpeg_that_was_cut_and_closed_again_is_warned_of(real_file, image_bytes):
+    with Image.open(real_file("00000150_002.png")) as image:
+        data = image_bytes(image.convert("L"), "JPEG", quality=90)
+    assert read_raster(data, "jpeg").warnings == ()
+    (warning,) = read_raster(data[: len(data) // 2] + b"\xff\xd9", "jpeg").warnings
+    assert "lower 5" in warning and "cut off" in warning
+
+
+@pytest.mark.parametrize("border", [0, 255])
+def test_a_border_below_is_no_sign_of_a_cut(grey, image_bytes, border):
+    framed = np.vstack([grey, np.full((40, 96), border, np.uint8)])
+    assert read_raster(image_bytes(Image.fromarray(framed)), "png").warnings == ()
+
+
 @pytest.mark.parametrize("cut", [1, 12, 13, 2000])
 def test_a_png_cut_short_is_refused(image_bytes, cut):
     data = image_bytes(Image.fromarray(noise(channels=1)[:, :, 0]))
