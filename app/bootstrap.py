@@ -8,6 +8,8 @@ from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.patients import PatientService
+from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
@@ -23,11 +25,13 @@ def build_services(settings: Settings) -> Services:
 
     Raises:
         ModelError: There is no model, or a card is damaged.
+        FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
     migrate(settings.database_url)
     store = UnitOfWork(create_store_engine(settings.database_url))
     files = ImageFiles(settings.home)
+    pseudonym_key(store, settings.pseudonym_key_file)
     models = ModelService(settings.weights, settings.device, store)
     scoring = ScoringService(store, files, models)
     intake = IntakeService(store, files, models, scoring)
@@ -39,4 +43,5 @@ def build_services(settings: Settings) -> Services:
         reading=ReadingService(store, files, models, scoring),
         tuning=TuningService(store, models),
         exporting=ExportingService(store),
+        patients=PatientService(store),
     )

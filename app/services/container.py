@@ -8,6 +8,7 @@ from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.worklist import WorklistService
@@ -24,3 +25,4 @@ class Services:
     reading: ReadingService
     tuning: TuningService
     exporting: ExportingService
+    patients: PatientService
