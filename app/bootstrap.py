@@ -6,8 +6,11 @@ from app.gateways.files import ImageFiles
 from app.services.container import Services
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
+from app.services.images import StoredImages
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.patients import PatientService
+from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
@@ -16,6 +19,9 @@ from app.settings import Settings
 from app.store.engine import create_store_engine
 from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
+from ddad_core.imaging.prepare import Keeping
+from ddad_core.imaging.sandbox import Sandbox
+from ddad_core.parallel import processors
 
 
 def build_services(settings: Settings) -> Services:
@@ -23,20 +29,34 @@ def build_services(settings: Settings) -> Services:
 
     Raises:
         ModelError: There is no model, or a card is damaged.
+        FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
     migrate(settings.database_url)
     store = UnitOfWork(create_store_engine(settings.database_url))
     files = ImageFiles(settings.home)
+    key = pseudonym_key(store, settings.pseudonym_key_file)
     models = ModelService(settings.weights, settings.device, store)
-    scoring = ScoringService(store, files, models)
-    intake = IntakeService(store, files, models, scoring)
+    sandbox = Sandbox(processors())
+    images = StoredImages(files, sandbox)
+    scoring = ScoringService(store, files, images, models)
+    intake = IntakeService(
+        store,
+        files,
+        models,
+        scoring,
+        sandbox=sandbox,
+        keeping=Keeping(key, settings.site),
+        keep_originals=settings.keep_originals,
+    )
     return Services(
+        sandbox=sandbox,
         models=models,
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),
         worklist=WorklistService(store, models, scoring),
-        reading=ReadingService(store, files, models, scoring),
+        reading=ReadingService(store, images, models, scoring),
         tuning=TuningService(store, models),
         exporting=ExportingService(store),
+        patients=PatientService(store),
     )

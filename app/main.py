@@ -34,7 +34,7 @@ SCREENS = {
 def _services() -> Services:
     services = build_services(load_settings(os.environ))
     # Torch takes seconds to load; the first reader should not wait for it at the first case.
-    threading.Thread(target=services.models.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=services.warm_up, name="warm-up", daemon=True).start()
     return services
 
 

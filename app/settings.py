@@ -11,6 +11,7 @@ from ddad_core.errors import DdadError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MIN_PASSWORD_LENGTH = 12
+MAX_SITE_LENGTH = 64
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -58,6 +59,18 @@ SETTINGS = (
     ),
     Setting("DDAD_DEVICE", "auto", f"Where networks run: {', '.join(DEVICES)}."),
     Setting("DDAD_MAX_UPLOAD_MB", "100", "Largest file an upload may hold, in megabytes."),
+    Setting("DDAD_SITE", "", "Name of the site, set as Institution Name in stored DICOM files."),
+    Setting(
+        "DDAD_PSEUDONYM_KEY_FILE",
+        "",
+        "File of the key that pseudonyms are made with. Unset: pseudonym.key in DDAD_HOME.",
+    ),
+    Setting(
+        "DDAD_KEEP_ORIGINALS",
+        "0",
+        "1 also keeps each file as it came, in originals in DDAD_HOME. Originals hold names, ids "
+        "and birth dates.",
+    ),
 )
 
 
@@ -74,6 +87,9 @@ class Settings:
     access_password: str = field(repr=False)
     device: str
     max_upload_mb: int
+    site: str
+    pseudonym_key_file: Path
+    keep_originals: bool
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -100,6 +116,13 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         access_password=_password(environ.get("DDAD_ACCESS_PASSWORD", "")),
         device=texts["DDAD_DEVICE"],
         max_upload_mb=_number("DDAD_MAX_UPLOAD_MB", texts, 1, 2048),
+        site=_site(texts["DDAD_SITE"]),
+        pseudonym_key_file=(
+            _folder("DDAD_PSEUDONYM_KEY_FILE", texts)
+            if texts["DDAD_PSEUDONYM_KEY_FILE"]
+            else home / "pseudonym.key"
+        ),
+        keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
     )
 
 
@@ -118,6 +141,16 @@ def _number(name: str, texts: Mapping[str, str], low: int, high: int) -> int:
         problem = f"{name} is {text[:40]!r}."
         raise ConfigurationError(problem, f"Use a whole number from {low} to {high}.")
     return int(text)
+
+
+def _site(text: str) -> str:
+    """An LO value (PS3.5 table 6.2-1)."""
+    if len(text) > MAX_SITE_LENGTH or "\\" in text or not text.isprintable():
+        problem = f"DDAD_SITE is {text[:80]!r}."
+        raise ConfigurationError(
+            problem, f"Use up to {MAX_SITE_LENGTH} characters, none of them a backslash."
+        )
+    return text
 
 
 def _database_url(text: str, home: Path) -> str:

@@ -3,6 +3,8 @@
 Under the home folder::
 
     images/ab/<sha256>.png                   16-bit pixels, without loss
+    images/ab/<sha256>.dcm                   a de-identified DICOM file
+    originals/ab/<sha256>.<ending>           the file as it came; only where a setting says so
     maps/ab/<sha256>/<model hash>.npz        one array for each map
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import re
@@ -18,12 +21,17 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from ddad_core.errors import DdadError
 
+FileKind = Literal["png", "dicom"]
+
+_ENDINGS: dict[FileKind, str] = {"png": "png", "dicom": "dcm"}
+_ENDING = re.compile(r"[a-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAP_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,6 +54,55 @@ class ImageFiles:
     def __init__(self, home: Path) -> None:
         self._images = home / "images"
         self._maps = home / "maps"
+        self._originals = home / "originals"
+
+    def put_file(self, sha256: str, data: bytes, kind: FileKind) -> None:
+        """Keep the file of an image.
+
+        Args:
+            sha256: Of the original bytes, 64 lower-case hexadecimal digits; names the file.
+            data: What is kept of it.
+            kind: "png" or "dicom".
+
+        Raises:
+            FilesError: The disk does not take the file.
+        """
+        _write_atomically(self._file_path(sha256, kind), data)
+
+    def file(self, sha256: str, kind: FileKind, *, stored_sha256: str | None) -> bytes:
+        """The file of an image.
+
+        Args:
+            sha256: Of the original bytes.
+            kind: "png" or "dicom".
+            stored_sha256: What the file's bytes must have; None checks nothing.
+
+        Raises:
+            FilesError: It is missing, damaged or cannot be read.
+        """
+        path = self._file_path(sha256, kind)
+        content = _read(path, sha256)
+        if stored_sha256 is not None and hashlib.sha256(content).hexdigest() != stored_sha256:
+            problem = f"The file of image {_short(sha256)} is damaged ({path})."
+            raise FilesError(problem, _RESTORE_PIXELS)
+        return content
+
+    def put_original(self, sha256: str, data: bytes, ending: str) -> None:
+        """Keep a file as it came. It may hold names: call this only if a setting says so.
+
+        Args:
+            sha256: Of ``data``.
+            data: The file.
+            ending: Of its name here, for instance "dcm".
+
+        Raises:
+            FilesError: The ending is no word, or the disk does not take the file.
+        """
+        _check_hash(sha256)
+        if not _ENDING.fullmatch(ending):
+            problem = f"{ending[:20]!r} is not an ending for a file name."
+            raise FilesError(problem)
+        _write_atomically(self._originals / sha256[:2] / f"{sha256}.{ending}", data)
 
     def put_pixels(self, sha256: str, stored: np.ndarray) -> None:
         """Keep the pixels of an image.
@@ -81,13 +138,7 @@ class ImageFiles:
             FilesError: They are missing, damaged or cannot be read.
         """
         path = self._pixels_path(sha256)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            problem = f"The pixels of image {_short(sha256)} are missing ({path})."
-            raise FilesError(problem, _RESTORE_PIXELS) from error
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        content = _read(path, sha256)
         decoded = _decode_png(content) if _is_whole_png(content) else None
         if decoded is None:
             problem = f"The pixels of image {_short(sha256)} are damaged ({path})."
@@ -131,15 +182,17 @@ class ImageFiles:
             raise FilesError(problem, "Score this image again to make them anew.") from error
 
     def remove(self, sha256: str) -> None:
-        """Remove the pixels and all maps of an image; what is not there is no error.
+        """Remove all files and maps of an image; what is not there is no error.
 
         Raises:
             FilesError: A file cannot be removed.
         """
-        pixels = self._pixels_path(sha256)
+        files = [self._file_path(sha256, kind) for kind in _ENDINGS]
+        files += (self._originals / sha256[:2]).glob(f"{sha256}.*")
         folder = self._maps / sha256[:2] / sha256
         try:
-            pixels.unlink(missing_ok=True)
+            for path in files:
+                path.unlink(missing_ok=True)
             for path in folder.glob("*"):
                 path.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
@@ -149,8 +202,11 @@ class ImageFiles:
             raise FilesError(problem, _PERMISSION) from error
 
     def _pixels_path(self, sha256: str) -> Path:
+        return self._file_path(sha256, "png")
+
+    def _file_path(self, sha256: str, kind: FileKind) -> Path:
         _check_hash(sha256)
-        return self._images / sha256[:2] / f"{sha256}.png"
+        return self._images / sha256[:2] / f"{sha256}.{_ENDINGS[kind]}"
 
     def _maps_path(self, sha256: str, model_hash: str) -> Path:
         _check_hash(sha256)
@@ -280,6 +336,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        problem = f"The pixels of image {_short(sha256)} are missing ({path})."
+        raise FilesError(problem, _RESTORE_PIXELS) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> FilesError:

@@ -8,15 +8,18 @@ from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.worklist import WorklistService
+from ddad_core.imaging.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
 class Services:
     """Every use case of the app, on one store and one set of models."""
 
+    sandbox: Sandbox
     models: ModelService
     intake: IntakeService
     gallery: GalleryService
@@ -24,3 +27,13 @@ class Services:
     reading: ReadingService
     tuning: TuningService
     exporting: ExportingService
+    patients: PatientService
+
+    def warm_up(self) -> None:
+        """Load now what the first reader would wait for."""
+        self.sandbox.warm_up()
+        self.models.warm_up()
+
+    def close(self) -> None:
+        """End the processes that read files."""
+        self.sandbox.close()

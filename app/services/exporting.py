@@ -1,4 +1,4 @@
-"""Taking out what is stored: reads, scores, boxes and operating points as CSV and JSON."""
+"""Taking out what is stored: images, reads, scores, boxes and operating points as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from app.store.unit_of_work import UnitOfWork
 from ddad_core import __version__
 
 COLUMNS: dict[str, tuple[str, ...]] = {
+    "images": (
+        "case", "sha256", "origin", "format", "stored_as", "patient", "conflict", "modality",
+        "view", "body_part", "age_years", "sex", "width", "height", "bits", "spacing_row_mm",
+        "spacing_col_mm", "reference_label", "warnings", "added_by", "added_at",
+    ),
     "reads": (
         "read_id", "case", "sha256", "reader", "revision", "replaces_read_id", "current",
         "verdict", "confidence", "findings", "comment", "boxes", "model", "model_hash", "score",
@@ -77,7 +82,7 @@ class ExportingService:
         self._store = store
 
     def export(self) -> Export:
-        """Gather all tables; no patient's identity is among them, for none is stored."""
+        """Gather all tables; of a patient they have the pseudonym, for no more is stored."""
         with self._store.reading() as repositories:
             images = {image.id: image for image in repositories.images.list_all()}
             reads = list(repositories.reads.iter_all())
@@ -89,6 +94,7 @@ class ExportingService:
             latest[key] = max(latest.get(key, 0), read.revision)
         current = {r.id: latest[(r.image_id, r.reader)] == r.revision for r in reads}
         tables: dict[str, tuple[Row, ...]] = {
+            "images": tuple(_image(image) for image in reversed(images.values())),
             "reads": tuple(_read(r, images[r.image_id], current[r.id]) for r in reads),
             "scores": tuple(_score(score, images[score.image_id]) for score in scores),
             "boxes": tuple(
@@ -112,6 +118,17 @@ class ExportingService:
             ),
         }
         return Export(tables, datetime.now(UTC))
+
+
+def _image(image: ImageRecord) -> Row:
+    values: Row = {
+        "case": image.label,
+        "warnings": list(image.warnings),
+        "added_at": image.added_at.isoformat(),
+    }
+    return {
+        name: values[name] if name in values else getattr(image, name) for name in COLUMNS["images"]
+    }
 
 
 def _read(read: ReadRecord, image: ImageRecord, current: bool) -> Row:

@@ -159,6 +159,15 @@ class ModelService:
         gc.collect()
         gc.freeze()
 
+    def load(self, name: str) -> None:
+        """Load one model now, so that what comes next does not wait for it.
+
+        Raises:
+            RequestError: There is no such model.
+            ModelError: Its files are damaged.
+        """
+        self._scorer(name)
+
     def operating_point(self, name: str) -> OperatingPointInForce:
         """The operating point in force: the site's latest, else the card's own.
 

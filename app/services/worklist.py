@@ -145,6 +145,9 @@ def describe(image: ImageRecord) -> str:
     return " · ".join([*(part for part in parts if part), f"{image.width} × {image.height}"])
 
 
+_CONFLICT = "Another case has the same SOP Instance UID, but other pixels."
+
+
 def _row(image: ImageRecord, model: str, read: ReadRecord | None, others: int) -> WorklistRow:
     """A case that no model has judged."""
     return WorklistRow(
@@ -157,7 +160,7 @@ def _row(image: ImageRecord, model: str, read: ReadRecord | None, others: int) -
         score=None,
         percentile=None,
         flagged=False,
-        warnings=image.warnings,
+        warnings=(*image.warnings, _CONFLICT) if image.conflict else image.warnings,
         verdict=read.verdict if read else None,
         other_readers=others,
         added_at=image.added_at,

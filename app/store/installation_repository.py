@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from app.store.schema import InstallationRow
 
@@ -11,7 +11,7 @@ PSEUDONYM_KEY_CHECK = "pseudonym_key_check"
 
 
 class InstallationRepository:
-    """Keeps values that are set once, inside one unit of work."""
+    """Keeps values inside one unit of work."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -22,6 +22,7 @@ class InstallationRepository:
         value: str | None = self._connection.scalar(statement)
         return value
 
-    def set_once(self, name: str, value: str) -> None:
-        """Set a value; if there is one already, the unit of work ends in a conflict."""
+    def put(self, name: str, value: str) -> None:
+        """Set a value in place of the one there is."""
+        self._connection.execute(delete(InstallationRow).where(InstallationRow.name == name))
         self._connection.execute(insert(InstallationRow).values(name=name, value=value))

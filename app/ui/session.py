@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
+from app.services.patients import RelatedImages
 from app.services.people import Reader
 from app.services.reading import CaseView
 from app.ui.viewer import ViewerData
@@ -37,12 +38,14 @@ class OpenCase:
         data: The same for the viewer, laid out once: its digests cost time at every click.
         opened_at: Seconds, monotonic.
         map_name: The map last seen on the screen; the one shown first until another is chosen.
+        related: The patient's other images, and those in conflict with this one.
     """
 
     view: CaseView
     data: ViewerData
     opened_at: float = field(default_factory=time.monotonic)
     map_name: str = ""
+    related: RelatedImages = field(default_factory=RelatedImages)
 
     def __post_init__(self) -> None:
         self.map_name = self.data.initial_map

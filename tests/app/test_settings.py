@@ -19,6 +19,8 @@ def test_defaults_are_local_and_open_to_this_machine_only():
     assert (settings.host, settings.port) == ("127.0.0.1", 8501)
     assert settings.access_password == ""
     assert (settings.device, settings.max_upload_mb) == ("auto", 100)
+    assert (settings.site, settings.keep_originals) == ("", False)
+    assert settings.pseudonym_key_file == settings.home / "pseudonym.key"
 
 
 def test_every_setting_is_declared_once_with_help():
@@ -116,3 +118,21 @@ def test_secrets_stay_out_of_repr_and_errors():
 
 def test_a_password_of_twelve_characters_is_enough():
     assert load_settings({"DDAD_ACCESS_PASSWORD": "twelve chars"}).access_password
+
+
+def test_the_key_follows_the_home_unless_it_has_a_place_of_its_own(tmp_path):
+    home = {"DDAD_HOME": str(tmp_path)}
+    assert load_settings(home).pseudonym_key_file == tmp_path / "pseudonym.key"
+    given = {**home, "DDAD_PSEUDONYM_KEY_FILE": "/safe/key", "DDAD_KEEP_ORIGINALS": "1"}
+    settings = load_settings({**given, "DDAD_SITE": " Praxis Süd "})
+    assert (settings.pseudonym_key_file, settings.keep_originals) == (Path("/safe/key"), True)
+    assert settings.site == "Praxis Süd"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"DDAD_KEEP_ORIGINALS": "yes"}, {"DDAD_SITE": "a\\b"}, {"DDAD_SITE": "a" * 65}],
+)
+def test_a_site_or_switch_that_cannot_be_used_is_refused(given):
+    with pytest.raises(ConfigurationError, match=next(iter(given))):
+        load_settings(given)

@@ -9,6 +9,7 @@ from app.ui.chrome import section
 from app.ui.context import Context
 
 TABLES = {
+    "images": "Images with their facts, and patients as pseudonyms",
     "reads": "Reads with all revisions, and what was on the screen",
     "scores": "Scores of every case and model version",
     "boxes": "Boxes in image pixels, by read",

@@ -13,6 +13,7 @@ from app.store.records import Box
 from app.ui import chrome
 from app.ui.context import Context
 from app.ui.evidence import operating_point_text, score_html
+from app.ui.related import related_images
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
 from app.ui.viewer import (
     ViewerData,
@@ -48,6 +49,7 @@ def show(context: Context) -> None:
         state.saw_map(shown.map_name)
     with right:
         _head(context, state, case.view)
+        related_images(case.related, _step)
         _evidence(context, state, case.view)
         _read(context, state, case, shown)
 
@@ -59,7 +61,9 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     if kept is None or (model and kept.view.model.name != model):
         view = context.services.reading.open_case(context.reader, image_id, model)
         data = _viewer_data(view, state.map_name)
-        state.case = OpenCase(view, data, kept.opened_at) if kept else OpenCase(view, data)
+        related = context.services.patients.others_of(context.reader, view.image)
+        opened_at = kept.opened_at if kept else time.monotonic()
+        state.case = OpenCase(view, data, opened_at, related=related)
         return state.case
     return kept
 
@@ -99,7 +103,8 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
         position = ""
         if view.image.id in state.order:
             position = f"{state.order.index(view.image.id) + 1} of {len(state.order)} · "
-        chrome.facts_line(view.image.label, f"{position}{view.facts}")
+        patient = f" · {view.image.patient}" if view.image.patient else ""
+        chrome.facts_line(view.image.label, f"{position}{view.facts}{patient}")
     for column, step, icon, key, word in (
         (columns[1], -1, ":material/chevron_left:", "previous", "Previous case"),
         (columns[2], 1, ":material/chevron_right:", "next", "Next case"),

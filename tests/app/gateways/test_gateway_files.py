@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import pickle
@@ -247,3 +248,41 @@ def test_remove_takes_pixels_and_all_maps_and_may_be_repeated(files, pixels, map
     files.remove(SHA)
     assert kept(tmp_path) == [tmp_path / "images" / "ab" / f"{other}.png"]
     assert files.maps(SHA, MODEL) is None
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("png", "png"), ("dicom", "dcm")])
+def test_a_file_comes_back_byte_for_byte(files, tmp_path, kind, ending):
+    data = os.urandom(1000)
+    files.put_file(SHA, data, kind)
+    assert files.file(SHA, kind, stored_sha256=hashlib.sha256(data).hexdigest()) == data
+    assert files.file(SHA, kind, stored_sha256=None) == data
+    assert kept(tmp_path) == [tmp_path / "images" / "ab" / f"{SHA}.{ending}"]
+
+
+def test_a_changed_file_is_damaged_and_an_absent_one_missing(files, tmp_path):
+    digest = hashlib.sha256(b"picture").hexdigest()
+    with pytest.raises(FilesError, match="missing") as caught:
+        files.file(SHA, "dicom", stored_sha256=digest)
+    assert "Restore it" in caught.value.next_step
+    files.put_file(SHA, b"picture", "dicom")
+    (tmp_path / "images" / "ab" / f"{SHA}.dcm").write_bytes(b"Picture")
+    with pytest.raises(FilesError, match="damaged"):
+        files.file(SHA, "dicom", stored_sha256=digest)
+
+
+def test_originals_lie_apart_and_go_with_the_image(files, pixels, maps, tmp_path):
+    files.put_original(SHA, b"named", "dcm")
+    assert kept(tmp_path) == [tmp_path / "originals" / "ab" / f"{SHA}.dcm"]
+    files.put_file(SHA, b"unnamed", "dicom")
+    files.put_pixels(SHA, pixels)
+    files.put_maps(SHA, MODEL, maps)
+    assert len(kept(tmp_path)) == 4
+    files.remove(SHA)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", ["", "../x", "DCM", "a" * 9, "d.m"])
+def test_an_ending_cannot_name_a_file_elsewhere(files, tmp_path, ending):
+    with pytest.raises(FilesError, match="ending"):
+        files.put_original(SHA, b"named", ending)
+    assert kept(tmp_path) == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from app.store.errors import StoreConflictError
-
 
 @pytest.fixture
 def images(store, new_image):
@@ -45,11 +43,10 @@ def test_only_the_images_named_get_the_mark(store, images):
     assert marked == {"a", "c"}
 
 
-def test_a_value_of_the_installation_is_set_once(store):
-    with store.writing() as repos:
-        assert repos.installation.get("pseudonym_key_check") is None
-        repos.installation.set_once("pseudonym_key_check", "abc")
-    with pytest.raises(StoreConflictError), store.writing() as repos:
-        repos.installation.set_once("pseudonym_key_check", "other")
+def test_a_value_of_the_installation_is_kept_and_replaced(store):
+    for value in ("abc", "other"):
+        with store.writing() as repos:
+            repos.installation.put("pseudonym_key_check", value)
     with store.reading() as repos:
-        assert repos.installation.get("pseudonym_key_check") == "abc"
+        assert repos.installation.get("pseudonym_key_check") == "other"
+        assert repos.installation.get("anything else") is None

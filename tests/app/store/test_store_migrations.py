@@ -253,7 +253,7 @@ def test_one_step_down_keeps_images_with_pseudonyms(older, empty_url, new_image)
     migrate(empty_url)
     with UnitOfWork(older).writing() as repos:
         repos.images.add(new_image("b", patient="P-1", instance="I-1", conflict=True))
-        repos.installation.set_once("pseudonym_key_check", "x")
+        repos.installation.put("pseudonym_key_check", "x")
     move(older, command.downgrade, "0002")
     assert schema_of(older) == before
     with older.connect() as connection:
