@@ -80,7 +80,10 @@ def whole_intake(paths: Sequence[Path], services: Services) -> None:
 
 def reading_alone(paths: Sequence[Path], sandbox: Sandbox) -> None:
     """Each file to a checked radiograph in a child process."""
-    work: Callable[[Path], object] = lambda path: sandbox.prepare(path.read_bytes(), Wanted())
+
+    def work(path: Path) -> object:
+        return sandbox.prepare(path.read_bytes(), Wanted())
+
     for _ in in_order(work, paths, sandbox.workers):
         pass
 

@@ -19,6 +19,7 @@ from app.bootstrap import build_services
 from app.services.container import Services
 from app.services.people import Reader
 from app.settings import REPOSITORY, load_settings
+from ddad_core.imaging.sandbox import Sandbox
 from tests.eight_maps import copy_weights, give_eight_maps, install
 
 DEMO = REPOSITORY / "data" / "demo"
@@ -33,6 +34,17 @@ def _weights_are_read_once() -> Iterator[None]:
     patch.setattr(ddad_core.registry, "load_model", cached)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_read_by_the_same_children() -> Iterator[None]:
+    """Every home has the same child processes; starting some for each would only cost time."""
+    patch = pytest.MonkeyPatch()
+    with Sandbox(2) as shared:
+        patch.setattr(Services, "close", lambda self: None)
+        patch.setattr("app.bootstrap.Sandbox", lambda workers: shared)
+        yield
+        patch.undo()
 
 
 @pytest.fixture(scope="session")
