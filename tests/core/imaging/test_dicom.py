@@ -128,6 +128,25 @@ def test_signed_values_are_rescaled(dataset, to_bytes, ramp):
     assert np.array_equal(found.pixels, (values * 0.5 - 10).astype(np.float32))
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("slope", "intercept"),
+    [(0.1, 3.7), (-0.37, 1000.0), (1, 0.25), (1, -1024), (1, 2**25), (2.5, 0)],
+)
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (-2048, 2047)])
+def test_every_rescale_is_that_of_float64_to_the_bit(
+    dataset, to_bytes, ramp, photometric, slope, intercept, low, high
+):
+    values = ramp(low, high)
+    made = dataset(values, RescaleSlope=str(slope), RescaleIntercept=str(intercept))
+    made.PhotometricInterpretation = photometric
+    expected = values * slope + intercept
+    if photometric == "MONOCHROME1":
+        expected = (low * slope + intercept) + (high * slope + intercept) - expected
+    found = read_dicom(to_bytes(made)).pixels
+    assert found.tobytes() == expected.astype(np.float32).tobytes()
+
+
 def test_signed_monochrome1_is_mirrored_within_its_range(dataset, to_bytes, ramp):
     values = ramp(-2000, 1000)
     made = dataset(values, RescaleSlope="2", RescaleIntercept="1")

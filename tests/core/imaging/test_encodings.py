@@ -118,6 +118,14 @@ def test_an_htj2k_stream_that_lies_of_its_size_is_refused_before_decoding(wrappe
     assert "60000 x 60000 pixels" in refusal(wrapped(bytes(frame), uid.HTJ2KLossless))
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_a_frame_in_several_fragments_is_joined(wrapped, to_bytes, table):
+    made = pydicom.dcmread(io.BytesIO(wrapped(stream("lossless.jls"), uid.JPEGLSLossless)))
+    made.PixelData = encapsulate([stream("lossless.jls")], fragments_per_frame=4, has_bot=table)
+    made["PixelData"].is_undefined_length = True
+    assert np.array_equal(read_dicom(to_bytes(made)).pixels, picture())
+
+
 def test_two_frames_behind_a_header_of_one_are_refused(wrapped, dataset, to_bytes):
     made = pydicom.dcmread(io.BytesIO(wrapped(stream("lossless.jls"), uid.JPEGLSLossless)))
     made.PixelData = encapsulate([stream("lossless.jls")] * 2)
