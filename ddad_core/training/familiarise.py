@@ -15,7 +15,7 @@ LEAST_HELD_APART = 20
 """Calibration normals needed to set the limit."""
 MAX_FLAGGED = 0.02
 """Share of the calibration normals that may be called unlike."""
-LEAST_LIMIT = 2.7
+LEAST_LIMIT = 2.6
 """Standard deviations of the training normals; no limit is set below."""
 MAX_NORMALS = 400
 """Training normals that are varied; more add nothing but time."""
