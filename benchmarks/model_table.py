@@ -66,7 +66,23 @@ def _model(card: Card) -> str:
         lines += ["", note, "", f"To reproduce: `{evaluation['command']}`", ""]
     else:
         lines += ["", "Not measured on test images.", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_familiarity(raw.get("familiarity") or {})])
+
+
+def _familiarity(section: dict[str, Any]) -> list[str]:
+    rates = section.get("rates")
+    if not rates:
+        return []
+    rows = [
+        *((f"False alarms: {name}", found) for name, found in rates["false_alarms"].items()),
+        *((f"Warned about: {kind}", found) for kind, found in rates["caught"].items()),
+    ]
+    lines = ["| pictures called unlike, lateral, inverted or turned | share |", "| --- | --- |"]
+    for name, found in rows:
+        named = f"; {found['named']} by name" if "named" in found else ""
+        count = f"{found['warned']} of {found['n']}{named}"
+        lines.append(f"| {name} | {_interval(found)}, {count} |")
+    return [*lines, "", f"To reproduce: `{section['command']}`", ""]
 
 
 def _origin(card: Card) -> list[tuple[str, str]]:

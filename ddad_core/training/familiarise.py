@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ddad_core.familiarity import Familiarity, describe, to_side
+from ddad_core.training.drawn import drawn_abdomens, drawn_laterals
 from ddad_core.training.patterns import patterns
-from ddad_core.training.thorax import drawn_laterals
 from ddad_core.training.unfamiliar import like_laterals, spoiled, varied
 
 LEAST_NORMALS = 50
@@ -15,11 +15,11 @@ LEAST_HELD_APART = 20
 """Calibration normals needed to set the limit."""
 MAX_FLAGGED = 0.02
 """Share of the calibration normals that may be called unlike."""
-LEAST_LIMIT = 2.7
+LEAST_LIMIT = 2.8
 """Standard deviations of the training normals; no limit is set below."""
 MAX_NORMALS = 400
 """Training normals that are varied; more add nothing but time."""
-VARIED, SPOILED, MADE_UP, LATERALS = 2000, 1800, 1800, 900
+VARIED, SPOILED, MADE_UP, LATERALS, ABDOMENS = 2000, 1800, 1800, 900, 300
 COMPONENTS = 60
 RIDGE = 3e-3
 LATERAL_SHARE = 0.5
@@ -55,7 +55,11 @@ def fit_familiarity(
     order = generator.permutation(len(normals))[:MAX_NORMALS]
     base = np.stack([to_side(normals[i]) for i in order])
     familiar = describe(varied(base, -(-VARIED // len(base)) - 1, generator))
-    made = [spoiled(base, SPOILED, generator), patterns(MADE_UP, generator)]
+    made = [
+        spoiled(base, SPOILED, generator),
+        patterns(MADE_UP, generator),
+        drawn_abdomens(ABDOMENS, generator),
+    ]
     others = describe(np.concatenate(made))
     overlaid = describe(like_laterals(base, LATERALS, generator))
     laterals = describe(drawn_laterals(LATERALS, generator))

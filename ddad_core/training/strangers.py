@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ddad_core.errors import DdadError
 from ddad_core.familiarity import INVERTED, LATERAL, SIDE, TURNED, UPSIDE_DOWN, to_side
+from ddad_core.training.drawn import drawn_abdomens, drawn_laterals
 from ddad_core.training.patterns import patterns
-from ddad_core.training.thorax import drawn_laterals
 
 SEED = 4000
 """Another one than that of learning."""
@@ -59,6 +59,7 @@ def strangers(images: np.ndarray) -> dict[str, np.ndarray]:
         for kind, make in from_images.items()
     }
     kinds["drawn laterals"] = drawn_laterals(DRAWN, generator)
+    kinds["drawn abdomens"] = drawn_abdomens(DRAWN, generator)
     kinds["noise, shapes and gradients"] = patterns(DRAWN, generator)
     kinds["pages of text"] = np.stack([_page(generator) for _ in range(DRAWN)])
     kinds["photographs"] = _photographs(generator)

@@ -37,7 +37,7 @@ def _variant(normal: np.ndarray, generator: Generator) -> np.ndarray:
     )
     if generator.uniform() < 0.5:
         picture = picture[:, ::-1]
-    if generator.uniform() < 0.6:
+    if generator.uniform() < 0.85:
         picture = _with_opacities(picture, generator)
     values = (picture / 255.0) ** np.exp(generator.normal(0, 0.3))
     if generator.uniform() < 0.3:
@@ -71,12 +71,12 @@ def _with_opacities(picture: np.ndarray, generator: Generator) -> np.ndarray:
     """Bright soft patches, as pneumonia or effusions would make them."""
     values = picture.astype(np.float32)
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
-    for _ in range(generator.integers(1, 4)):
-        y, x = generator.uniform(14, 54), generator.uniform(8, 56)
-        wide, high = generator.uniform(3, 14, 2)
+    for _ in range(generator.integers(1, 5)):
+        y, x = generator.uniform(10, 54), generator.uniform(8, 56)
+        wide, high = generator.uniform(3, 18, 2)
         patch = np.exp(-(((columns - x) / wide) ** 2 + ((rows - y) / high) ** 2))
-        top = np.percentile(values, generator.uniform(60, 90))
-        values += generator.uniform(0.2, 0.9) * patch * np.maximum(top - values, 0)
+        top = np.percentile(values, generator.uniform(60, 97))
+        values += generator.uniform(0.2, 1.0) * patch * np.maximum(top - values, 0)
     return values.astype(np.uint8)
 
 

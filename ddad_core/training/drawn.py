@@ -1,4 +1,4 @@
-"""Lateral chest radiographs drawn from ellipsoids: stand-ins to learn from, none being at hand."""
+"""Lateral chests and frontal abdomens drawn from ellipsoids: to learn from, none being at hand."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ def _lateral(generator: Generator) -> np.ndarray:
         + uniform(0, 0.06) * ribs * (inside > 0.1)
         + arms * inside
     )
+    return _exposed(dense, generator)
+
+
+def _exposed(dense: np.ndarray, generator: Generator) -> np.ndarray:
+    """A drawing as a picture: blurred, windowed, under some display curve, either way round."""
+    uniform = generator.uniform
     dense = cv2.GaussianBlur(dense.astype(np.float32), (0, 0), uniform(0.6, 1.4))
     low, high = np.quantile(dense, [uniform(0, 0.1), uniform(0.95, 1)])
     values = np.clip((dense - low) / (high - low + 1e-6), 0, 1) ** np.exp(generator.normal(0, 0.4))
@@ -61,3 +67,37 @@ def _lateral(generator: Generator) -> np.ndarray:
     if uniform() < 0.5:
         picture = picture[:, ::-1]
     return np.ascontiguousarray(picture).astype(np.uint8)
+
+
+def drawn_abdomens(n: int, generator: Generator) -> np.ndarray:
+    """Abdomens and pelvises from the front, of the same kind, uint8 (n, SIDE, SIDE)."""
+    return np.stack([_abdomen(generator) for _ in range(n)])
+
+
+def _abdomen(generator: Generator) -> np.ndarray:
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
+    uniform = generator.uniform
+    x = columns - uniform(-0.08, 0.08)
+    half = uniform(0.4, 0.75) * (1 + uniform(-0.3, 0.3) * (rows - 0.5))
+    inside = np.clip(1 - ((x - 0.5) / half) ** 2, 0, 1)
+    dense = np.sqrt(inside)
+    blocks = 1 + uniform(0, 0.5) * np.sin(rows * 2 * np.pi * uniform(5, 9))
+    end = uniform(0.55, 1.2)
+    spine = np.exp(-(((x - 0.5) / uniform(0.05, 0.1)) ** 4)) * blocks * (rows < end)
+    dense += uniform(0.1, 0.5) * spine
+    for _ in range(generator.integers(0, 9)):  # gas in the bowel
+        y0, x0 = uniform(0.1, 0.95), uniform(0.15, 0.85)
+        wide, high = uniform(0.02, 0.12, 2)
+        gas = np.exp(-(((x - x0) / wide) ** 2 + ((rows - y0) / high) ** 2))
+        dense -= uniform(0.05, 0.35) * gas * inside
+    if uniform() < 0.6:  # the pelvis: two wings and its opening
+        top, out = uniform(0.45, 0.8), uniform(0.2, 0.32)
+        for side in (-1, 1):
+            wing = ((x - 0.5 - side * out) / uniform(0.1, 0.16)) ** 2
+            wing += ((rows - top - 0.15) / uniform(0.15, 0.25)) ** 2
+            dense += uniform(0.1, 0.35) * np.exp(-(wing**2)) * inside
+        hole = ((x - 0.5) / 0.14) ** 2 + ((rows - top - 0.3) / 0.14) ** 2
+        dense -= uniform(0, 0.3) * np.exp(-(hole**2)) * inside
+    liver = 1 / (1 + np.exp(-((0.45 - x) * uniform(4, 12)))) * np.exp(-((rows / 0.5) ** 2))
+    dense += uniform(0, 0.25) * liver * inside
+    return _exposed(dense, generator)
