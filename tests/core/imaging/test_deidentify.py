@@ -20,6 +20,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
 )
@@ -228,6 +229,28 @@ def test_comments_inside_a_jpeg_leave_no_trace(dataset, to_bytes, ramp, image_by
     made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
     data = to_bytes(made)
     assert data.count(MARK.encode()) >= 3
+    out = deidentify(data, key=KEY, site="").data
+    assert traces(out, MARK) == []
+    assert_same_radiograph(data, out)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_comments_inside_a_jpeg2000_leave_no_trace(dataset, to_bytes, ramp, image_bytes, wrapped):
+    from PIL import Image
+
+    grey = Image.fromarray(ramp(0, 255).astype(np.uint8))
+    stream = image_bytes(grey, "JPEG2000", comment=MARK.encode(), no_jp2=not wrapped)
+    if wrapped:
+        box = len(MARK) + 8
+        head = 12 + int.from_bytes(stream[12:16], "big")  # behind the boxes jP and ftyp
+        extra = box.to_bytes(4, "big") + b"xml " + MARK.encode()
+        stream = stream[:head] + extra + stream[head:]
+    made = dataset(ramp(0, 255), bits=8)
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = encapsulate([stream])
+    made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
+    data = to_bytes(made)
+    assert data.count(MARK.encode()) == 1 + wrapped
     out = deidentify(data, key=KEY, site="").data
     assert traces(out, MARK) == []
     assert_same_radiograph(data, out)
