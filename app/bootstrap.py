@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.store.engine import create_store_engine
 from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
+from ddad_core.imaging.quiet import keep_header_values_out_of_logs
 
 
 def build_services(settings: Settings) -> Services:
@@ -28,6 +29,7 @@ def build_services(settings: Settings) -> Services:
         FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
+    keep_header_values_out_of_logs()
     migrate(settings.database_url)
     store = UnitOfWork(create_store_engine(settings.database_url))
     files = ImageFiles(settings.home)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -489,3 +492,37 @@ def test_a_large_header_costs_little(rich, to_bytes):
     out = deidentify(data, key=KEY, site="").data
     assert time.perf_counter() - started < 0.5
     assert len(data) > 1_900_000 and len(out) < 20_000
+
+
+def test_reading_images_does_not_wait_for_the_profiles_table():
+    script = (
+        "import sys; import ddad_core.imaging, ddad_core.cli, app.services.pseudonym_key; "
+        "print('dicomanonymizer' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=root, capture_output=True, text=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_an_odd_value_is_quoted_in_no_log(rich, to_bytes, tmp_path):
+    """In a process of its own, for what it silences is the process's."""
+    data = to_bytes(rich(SpecificCharacterSet="ISO_IR 192"))
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(data.replace(b"ISO_IR 192", MARK[:10].encode()))
+    script = (
+        "import sys, pathlib; from ddad_core.imaging import quiet, read_radiograph; "
+        "from ddad_core.imaging.deidentify import deidentify; "
+        "data = pathlib.Path(sys.argv[1]).read_bytes(); "
+        "sys.argv[2] == 'loud' or quiet.keep_header_values_out_of_logs(); read_radiograph(data); "
+        "sys.stdout.buffer.write(deidentify(data, key=bytes(32), site='').data)"
+    )
+    root = Path(__file__).parents[3]
+    loud, silent = (
+        subprocess.run([sys.executable, "-c", script, path, how], capture_output=True, cwd=root)
+        for how in ("loud", "quiet")
+    )
+    assert MARK[:10].encode() in loud.stderr and loud.returncode == 0
+    assert silent.stderr == b"" and traces(silent.stdout, MARK[:10]) == []
+    assert len(silent.stdout) > 15_000
