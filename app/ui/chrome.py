@@ -24,6 +24,7 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
   padding: 0; }
 .ddad-muted { color: #9aa5b1; }
 .ddad-facts { color: #9aa5b1; font-size: 0.92rem; }
+.ddad-facts span { white-space: nowrap; }
 .ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }
 .ddad-warning { color: #f0b27a; border-left: 2px solid #c9803f; padding: 0.1rem 0 0.1rem 0.6rem;
   margin: 0.35rem 0; font-size: 0.92rem; }
@@ -66,10 +67,10 @@ def section(title: str) -> None:
 
 
 def facts_line(title: str, facts: str) -> None:
-    """A case's name with its facts below."""
+    """A case's name with its facts below; the line breaks between facts, never inside one."""
+    parts = " · ".join(f"<span>{html.escape(part)}</span>" for part in facts.split(" · "))
     st.html(
-        f'<div class="ddad-title">{html.escape(title)}</div>'
-        f'<div class="ddad-facts">{html.escape(facts)}</div>'
+        f'<div class="ddad-title">{html.escape(title)}</div><div class="ddad-facts">{parts}</div>'
     )
 
 

@@ -9,8 +9,6 @@ import streamlit as st
 from app.services.patients import OtherImage, RelatedImages
 from app.ui import chrome
 
-_SHOWN_OPEN = 3
-
 
 def related_images(related: RelatedImages, open_case: Callable[[int], None]) -> None:
     """Draw them; nothing if the image stands alone.
@@ -29,8 +27,8 @@ def related_images(related: RelatedImages, open_case: Callable[[int], None]) -> 
         )
         _links("conflict", related.in_conflict, open_case)
     if count := len(related.of_patient):
-        title = f"Other images of this patient: {count}"
-        with st.expander(title, expanded=count <= _SHOWN_OPEN):
+        # In a popover, because the read must stay in view without scrolling.
+        with st.popover(f"Other images of this patient: {count}", width="stretch"):
             _links("patient", related.of_patient, open_case)
 
 

@@ -46,6 +46,7 @@ from ddad_core.imaging.comments import blank_jpeg, blank_jpeg2000
 from ddad_core.imaging.dicom import check_inflated_size
 from ddad_core.imaging.native import only_used_bits
 from ddad_core.imaging.pixeldata import JPEG, NATIVE, transfer_syntax
+from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.retained import retained
 
 IMPLEMENTATION_UID = "2.25.184807381287404609311034358001828478884"
@@ -128,7 +129,8 @@ def deidentify(data: bytes, *, key: bytes, site: str) -> Deidentified:
         RefusedImageError: The file is damaged. The message quotes nothing of it.
     """
     try:
-        return _deidentify(data, key, site)
+        with silent_decoders():
+            return _deidentify(data, key, site)
     except RefusedImageError:
         raise
     except Exception as error:  # noqa: BLE001

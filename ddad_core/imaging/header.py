@@ -17,39 +17,11 @@ from pydicom.uid import UID
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.suitability import body_part_warning, modality_warning, view_warning
+from ddad_core.imaging.terms import MODALITIES, known_body_part, known_view
 from ddad_core.types import RadiographFacts
 
 _RADIOGRAPHS = ("CR", "DX", "RG")
 _CAPTURES = ("SC", "OT")
-_MODALITY_WORDS = {
-    "CT": "computed tomography",
-    "DOC": "a document",
-    "DXA": "bone densitometry",
-    "ECG": "an electrocardiogram",
-    "ES": "endoscopy",
-    "HC": "a hard copy",
-    "IO": "intra-oral dental radiography",
-    "KO": "a selection of key images",
-    "MG": "mammography",
-    "MR": "magnetic resonance",
-    "NM": "nuclear medicine",
-    "PR": "a presentation state",
-    "PT": "positron emission tomography",
-    "PX": "panoramic dental radiography",
-    "RF": "fluoroscopy",
-    "REG": "a registration",
-    "RTDOSE": "a radiotherapy dose",
-    "RTIMAGE": "a radiotherapy image",
-    "RTPLAN": "a radiotherapy plan",
-    "RTSTRUCT": "a set of radiotherapy structures",
-    "SEG": "a segmentation",
-    "SM": "slide microscopy",
-    "SR": "a structured report",
-    "US": "ultrasound",
-    "XA": "angiography",
-    "XC": "a photograph",
-}
-_MODALITY = re.compile(r"[A-Z]{2,4}")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _RADIOGRAPH_CLASSES = tuple(
@@ -131,10 +103,8 @@ def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
 def _modality_words(modality: str | None) -> str:
     if modality is None:
         return "not given"
-    words = _MODALITY_WORDS.get(modality)
-    if words:
-        return f"{words} ({modality})"
-    return modality if _MODALITY.fullmatch(modality) else "a code that is not known here"
+    words = MODALITIES.get(modality)
+    return f"{words} ({modality})" if words else "a code that is not known here"
 
 
 def _check_frames(tags: Dataset) -> None:
@@ -169,12 +139,12 @@ def is_inverted(tags: Dataset) -> bool:
 
 def read_facts(tags: Dataset) -> RadiographFacts:
     """Collect what may be kept of a header; codes and numbers that cannot be true are None."""
-    sex = code(tags, "PatientSex")
+    sex, modality = code(tags, "PatientSex"), code(tags, "Modality")
     return RadiographFacts(
         format="dicom",
-        modality=code(tags, "Modality"),
+        modality=modality if modality in MODALITIES else None,
         view=_view(tags),
-        body_part=code(tags, "BodyPartExamined"),
+        body_part=known_body_part(code(tags, "BodyPartExamined")),
         age_years=_age(tags),
         sex=sex if sex in ("F", "M", "O") else None,
         spacing_mm=_spacing(tags),
@@ -276,7 +246,8 @@ def text_of(tags: Dataset, keyword: str) -> str:
 def _view(tags: Dataset) -> str | None:
     """ViewPosition, or PatientPosition where a maker put the view there (the NIH files do)."""
     position = code(tags, "PatientPosition")
-    return code(tags, "ViewPosition") or (position if position in ("AP", "PA") else None)
+    view = known_view(code(tags, "ViewPosition"))
+    return view or (position if position in ("AP", "PA") else None)
 
 
 def _age(tags: Dataset) -> float | None:

@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence
 
 from ddad_core.imaging import header
 from ddad_core.imaging.lookup import read_lookup_table
-from ddad_core.imaging.suitability import body_part_warning
+from ddad_core.imaging.terms import known_body_part, known_view, known_window_name
 
 _CODES = {
     "Modality": "CR DX RG SC OT",
@@ -73,38 +73,8 @@ _BOUNDED = {
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 _AGE = re.compile(r"(\d{1,3})([YMWD]?)")
-_WORD = re.compile(r"[A-Z]+|\d+")
 
-_VIEW_WORDS = frozenset(
-    "ANT ANTERIOR ANTEROPOSTERIOR AP AXIAL BED CHEST CROSS DECUB DECUBITUS ERECT FRONTAL GRID "
-    "LAO LAT LATERAL LD LEFT LL LLD LLO LORDOTIC LPO OBL OBLIQUE PA PORTABLE POST POSTERIOR "
-    "POSTEROANTERIOR PRONE RAO RD RIGHT RL RLD RLO RPO SITTING STANDING SUPINE TABLE THORAX "
-    "UPRIGHT VIEW".split()
-)
-_BODY_WORDS = frozenset(
-    "ABD ABDOMEN ABDOMINAL AC ADRENAL AND ANKLE AORTA ARM AXILLA BABY BACK BLADDER BODY BRAIN "
-    "BREAST BUTTOCK CALCANEUS CALF CAROTID CERVICAL CEREBELLUM CHEEK CHEST CLAVICLE COCCYX "
-    "COLON CORNEA CSPINE CTSPINE CHESTABDOMEN CHESTABDPELVIS CHESTPORTABLE DUODENUM EAR ELBOW "
-    "ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR FINGER FOOT FOREARM GALLBLADDER GENERAL HAND HEAD "
-    "HEART HIP HUMERUS IAC ILEUM ILIUM JAW JEJUNUM JOINT KIDNEY KNEE KUB LARYNX LEFT LEG LIVER "
-    "LOWER LSPINE LSSPINE LUMBAR LUNG LUNGS MANDIBLE MAXILLA MEDIASTINUM MOUTH NECK NOSE ORBIT "
-    "OTHER OVARY PANCREAS PARATHYROID PAROTID PART PATELLA PEDIATRIC PELVIS PENIS PHARYNX "
-    "PORTABLE PROSTATE RADIUS RECTUM RIB RIBS RIGHT SACRUM SCALP SCAPULA SCROTUM SELLA "
-    "SHOULDER SI SINUS SINUSES SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS "
-    "THIGH THORACIC THORAX THUMB THYMUS THYROID TIBIA TLSPINE TMJ TOE TONGUE TORAX TRACHEA TRUNK "
-    "TSPINE ULNA UNKNOWN UPPER URETER UTERUS VAGINA VULVA WHOLEBODY WRIST ZYGOMA".split()
-)
-"""PS3.16 annex L, and what makers set beside it."""
-
-_WINDOW_WORDS = frozenset(
-    "ABD ABDOMEN ALGO ALTERNATE AP AUTO BASE BONE BONES BRIGHT BRIGHTER CHEST CONTRAST CUSTOM "
-    "DARK DARKER DEFAULT DETAIL DIAGNOSTIC FILM FINE FLAT FULL HARD HARDER HEART HIGH INITIAL "
-    "LAT LATERAL LIGHT LIGHTER LINEAR LOW LUNG LUNGS LUT MEDIASTINUM MEDIUM NARROW NEUTRAL NORMAL "
-    "ORIGINAL PA PRESET RANGE RIBS SHARP SIGMOID SKELETON SMOOTH SOFT SOFTER SPINE STANDARD STRONG "
-    "THORAX TISSUE USER VIEW VOI WEAK WIDE WINDOW".split()
-)
 _IMAGE_TYPES = frozenset("ORIGINAL DERIVED PRIMARY SECONDARY".split())
-_NAME_LENGTH = 64
 
 
 def retained(tags: Dataset) -> Dataset:
@@ -149,9 +119,9 @@ def _described(tags: Dataset) -> Iterator[tuple[str, object]]:
     """Attributes in words."""
     if age := _age(tags):
         yield "PatientAge", age
-    if view := _view(header.code(tags, "ViewPosition")):
+    if view := known_view(header.code(tags, "ViewPosition")):
         yield "ViewPosition", view
-    if part := _body_part(header.code(tags, "BodyPartExamined")):
+    if part := known_body_part(header.code(tags, "BodyPartExamined")):
         yield "BodyPartExamined", part
     kinds = header.text_of(tags, "ImageType").upper().split("\\")[:2]
     if len(kinds) == 2 and _IMAGE_TYPES.issuperset(kind.strip() for kind in kinds):
@@ -161,7 +131,7 @@ def _described(tags: Dataset) -> Iterator[tuple[str, object]]:
         yield "PatientOrientation", orientation
     if "WindowCenterWidthExplanation" in tags:
         names = header.text_of(tags, "WindowCenterWidthExplanation").split("\\")
-        yield "WindowCenterWidthExplanation", [_window_name(name) for name in names]
+        yield "WindowCenterWidthExplanation", [known_window_name(name) for name in names]
 
 
 def _age(tags: Dataset) -> str | None:
@@ -175,34 +145,6 @@ def _age(tags: Dataset) -> str | None:
     if years >= 2:
         return f"{int(years):03d}Y"
     return f"{int(years * 12):03d}M" if years * 12 >= 1 else f"{int(years * 365.25):03d}D"
-
-
-def _view(view: str | None) -> str | None:
-    """The view; of one in unknown words only that it is lateral, of which readers are warned."""
-    if view is None or _known(view, _VIEW_WORDS):
-        return view
-    return "LATERAL" if "LAT" in view else None
-
-
-def _body_part(part: str | None) -> str | None:
-    """The body part; of one in unknown words only whether readers are warned of it."""
-    if part is None or _known(part, _BODY_WORDS):
-        return part
-    return "CHEST" if body_part_warning(part) is None else "OTHER"
-
-
-def _window_name(name: str) -> str:
-    """The maker's name of a window, or nothing: users may type names of their own."""
-    name = name.strip()[:_NAME_LENGTH]
-    return name if name.isascii() and _known(name.upper(), _WINDOW_WORDS) else ""
-
-
-def _known(text: str, words: frozenset[str]) -> bool:
-    """Whether a text has known words, single letters and numbers below 100 only."""
-    found = _WORD.findall(text)
-    numbers = [word for word in found if word.isdigit()]
-    others = [word for word in found if len(word) > 1 and not word.isdigit()]
-    return words.issuperset(others) and len(numbers) < 3 and all(len(n) < 3 for n in numbers)
 
 
 def _decimal(text: str) -> str:
@@ -249,7 +191,7 @@ def _voi_table(item: Dataset, little: bool) -> Dataset:
         numbers = np.atleast_1d(np.asarray(words, dtype=np.int64))[: max(count, 0)]
         entries = numbers.astype("<u2" if little else ">u2")
     table = _table(item, entries)
-    name = _window_name(header.text_of(item, "LUTExplanation"))
+    name = known_window_name(header.text_of(item, "LUTExplanation"))
     if name:
         _put(table, "LUTExplanation", name)
     return table

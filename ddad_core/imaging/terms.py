@@ -1,12 +1,14 @@
 """Words of DICOM headers that are repeated to people and kept.
 
 A code string may hold anything, a patient's name too. So nothing of a header is shown or kept as
-it stands: a value is looked up here, word by word, and what is not found is left out.
+it stands: a value stays only where it is a code of a known set, or made of known words.
 """
 
 from __future__ import annotations
 
 import re
+
+from ddad_core.imaging.suitability import body_part_warning
 
 MODALITIES = {
     "AU": "audio", "BI": "biomagnetic imaging", "BMD": "bone densitometry",
@@ -34,49 +36,61 @@ PHOTOMETRIC = frozenset(
 ) | {"PALETTE COLOR"}
 """PS3.3 section C.7.6.3.1.2."""
 
-BODY_PARTS = frozenset(
-    "ABDOMEN ABDOMENPELVIS ABD ADRENAL ANKLE AORTA ARM AXILLA BACK BLADDER BRAIN BREAST BRONCHUS "
-    "BUTTOCK CALCANEUS CALF CAROTID CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS "
-    "CIRCLEOFWILLIS CLAVICLE COCCYX COLON CORNEA CORONARYARTERY CSPINE CTSPINE DUODENUM EAR ELBOW "
-    "ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR FINGER FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK "
-    "HEART HIP HUMERUS IAC ILEUM ILIUM JAW JEJUNUM KIDNEY KNEE LARYNX LEG LIVER LOWER LSPINE "
-    "LSSPINE LUNG LUNGS MAXILLA MEDIASTINUM MOUTH NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV "
-    "NOSE ORBIT OVARY PANCREAS PAROTID PATELLA PELVIS PENIS PHARYNX PROSTATE RECTUM RIB RIBS SCALP "
-    "SCAPULA SCLERA SCROTUM SHOULDER SINUS SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR "
-    "TESTIS THIGH THORAX TORAX THUMB THYMUS THYROID TIBIA TLSPINE TMJOINT TOE TONGUE TRACHEA "
-    "TSPINE UPPER URETER URETHRA UTERUS VAGINA VULVA WHOLEBODY WRIST ZYGOMA".split()
+_VIEWS = frozenset(
+    "ANT ANTERIOR ANTEROPOSTERIOR AP AXIAL BED CHEST CROSS DECUB DECUBITUS ERECT FRONTAL GRID "
+    "LAO LAT LATERAL LD LEFT LL LLD LLO LORDOTIC LPO OBL OBLIQUE PA PORTABLE POST POSTERIOR "
+    "POSTEROANTERIOR PRONE RAO RD RIGHT RL RLD RLO RPO SITTING STANDING SUPINE TABLE THORAX "
+    "UPRIGHT VIEW".split()
 )
-"""BodyPartExamined (0018,0015), PS3.16 annex L, and what makers write besides."""
-
-VIEWS = frozenset(
-    "AP PA LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LEFT RIGHT OBL OBLIQUE DECUBITUS "
-    "DECUB LORDOTIC SUPINE ERECT AXIAL".split()
+_BODY_PARTS = frozenset(
+    "ABD ABDOMEN ABDOMINAL AC ADRENAL AND ANKLE AORTA ARM AXILLA BABY BACK BLADDER BODY BRAIN "
+    "BREAST BUTTOCK CALCANEUS CALF CAROTID CERVICAL CEREBELLUM CHEEK CHEST CLAVICLE COCCYX "
+    "COLON CORNEA CSPINE CTSPINE CHESTABDOMEN CHESTABDPELVIS CHESTPORTABLE DUODENUM EAR ELBOW "
+    "ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR FINGER FOOT FOREARM GALLBLADDER GENERAL HAND HEAD "
+    "HEART HIP HUMERUS IAC ILEUM ILIUM JAW JEJUNUM JOINT KIDNEY KNEE KUB LARYNX LEFT LEG LIVER "
+    "LOWER LSPINE LSSPINE LUMBAR LUNG LUNGS MANDIBLE MAXILLA MEDIASTINUM MOUTH NECK NOSE ORBIT "
+    "OTHER OVARY PANCREAS PARATHYROID PAROTID PART PATELLA PEDIATRIC PELVIS PENIS PHARYNX "
+    "PORTABLE PROSTATE RADIUS RECTUM RIB RIBS RIGHT SACRUM SCALP SCAPULA SCROTUM SELLA "
+    "SHOULDER SI SINUS SINUSES SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS "
+    "THIGH THORACIC THORAX THUMB THYMUS THYROID TIBIA TLSPINE TMJ TOE TONGUE TORAX TRACHEA TRUNK "
+    "TSPINE ULNA UNKNOWN UPPER URETER UTERUS VAGINA VULVA WHOLEBODY WRIST ZYGOMA".split()
 )
-"""ViewPosition (0018,5101), PS3.3 sections C.8.1.2 and C.8.11.5, and what makers write besides."""
+"""PS3.16 annex L, and what makers set beside it."""
 
-WINDOW_NAMES = frozenset(
-    "NORMAL HARDER SOFTER HARD SOFT STANDARD LUNG LUNGS BONE BONES MEDIASTINUM TISSUE CHEST "
-    "THORAX HIGH LOW CONTRAST BRIGHT DARK WINDOW DEFAULT USER ORIGINAL AUTO ALGO WIDE NARROW "
-    "CATHETER LINES SPINE ABDOMEN IDENTITY LINEAR SIGMOID VOI LUT PRESET".split()
+_WINDOW_NAMES = frozenset(
+    "ABD ABDOMEN ALGO ALTERNATE AP AUTO BASE BONE BONES BRIGHT BRIGHTER CHEST CONTRAST CUSTOM "
+    "DARK DARKER DEFAULT DETAIL DIAGNOSTIC FILM FINE FLAT FULL HARD HARDER HEART HIGH INITIAL "
+    "LAT LATERAL LIGHT LIGHTER LINEAR LOW LUNG LUNGS LUT MEDIASTINUM MEDIUM NARROW NEUTRAL NORMAL "
+    "ORIGINAL PA PRESET RANGE RIBS SHARP SIGMOID SKELETON SMOOTH SOFT SOFTER SPINE STANDARD STRONG "
+    "THORAX TISSUE USER VIEW VOI WEAK WIDE WINDOW".split()
 )
-"""WindowCenterWidthExplanation (0028,1055) and LUTExplanation (0028,3003) are free text."""
+_WORD = re.compile(r"[A-Z]+|\d+")
+_NAME_LENGTH = 64
 
-_WORD = re.compile(r"[A-Z]+[0-9]?(?![0-9])|(?<![0-9A-Z])[0-9]{1,2}(?![0-9])")
+
+def known_view(view: str | None) -> str | None:
+    """The view; of one in unknown words only that it is lateral, of which readers are warned."""
+    if view is None or _known(view, _VIEWS):
+        return view
+    return "LATERAL" if "LAT" in view else None
 
 
-def known_words(text: str | None, terms: frozenset[str]) -> str | None:
-    """Keep the words of a value that are known.
+def known_body_part(part: str | None) -> str | None:
+    """The body part; of one in unknown words only whether readers are warned of it."""
+    if part is None or _known(part, _BODY_PARTS):
+        return part
+    return "CHEST" if body_part_warning(part) is None else "OTHER"
 
-    Args:
-        text: A value in capitals, or None.
-        terms: The words there are; a digit may follow one, and short numbers stay beside one.
 
-    Returns:
-        The known words, a space between; None if there is none.
-    """
-    words = [
-        word
-        for word in _WORD.findall((text or "").upper())
-        if word.isdecimal() or word in terms or word[:-1] in terms and word[-1].isdecimal()
-    ]
-    return " ".join(words) if any(not word.isdecimal() for word in words) else None
+def known_window_name(name: str) -> str:
+    """The maker's name of a window, or nothing: users may type names of their own."""
+    name = name.strip()[:_NAME_LENGTH]
+    return name if name.isascii() and _known(name.upper(), _WINDOW_NAMES) else ""
+
+
+def _known(text: str, words: frozenset[str]) -> bool:
+    """Whether a text has known words, single letters and numbers below 100 only."""
+    found = _WORD.findall(text)
+    numbers = [word for word in found if word.isdigit()]
+    others = [word for word in found if len(word) > 1 and not word.isdigit()]
+    return words.issuperset(others) and len(numbers) < 3 and all(len(n) < 3 for n in numbers)

@@ -12,9 +12,8 @@ from pydicom.dataset import Dataset
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import header
 from ddad_core.imaging.lookup import read_lookup_table
+from ddad_core.imaging.terms import known_window_name
 from ddad_core.types import Window
-
-_MAX_NAME = 64
 
 
 def read_windows(
@@ -50,7 +49,7 @@ def _functions(tags: Dataset) -> Iterator[Window]:
         header.numbers(tags, "WindowCenter"), header.numbers(tags, "WindowWidth"), strict=False
     )
     for i, (center, width) in enumerate(pairs):
-        name = names[i].strip()[:_MAX_NAME] if i < len(names) else ""
+        name = known_window_name(names[i]) if i < len(names) else ""
         if function == "SIGMOID":
             yield Window(center, width, name, function="sigmoid")
         elif function == "LINEAR_EXACT":
@@ -69,7 +68,7 @@ def _tables(tags: Dataset, *, signed: bool) -> Iterator[Window]:
         yield Window(
             center=lut.first + span / 2,
             width=float(span),
-            name=header.text_of(item, "LUTExplanation").strip()[:_MAX_NAME],
+            name=known_window_name(header.text_of(item, "LUTExplanation")),
             function="lut",
             table=lut.entries.astype("<u2").tobytes(),
             table_max=2**lut.depth - 1,

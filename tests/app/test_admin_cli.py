@@ -77,7 +77,7 @@ def test_gallery_is_imported_once(run: Run, home: Path) -> None:
     assert rows(home, "SELECT count(*) FROM images WHERE attribution IS NOT NULL") == [(3,)]
 
 
-def test_export_writes_five_files(
+def test_export_writes_six_files(
     run: Run,
     home: Path,
     tmp_path: Path,
@@ -90,6 +90,7 @@ def test_export_writes_five_files(
     assert sorted(path.name for path in out.iterdir()) == [
         "boxes.csv",
         "ddad-export.json",
+        "images.csv",
         "operating_points.csv",
         "reads.csv",
         "scores.csv",

@@ -497,8 +497,8 @@ def test_export_counts_rows(page: Page) -> None:
     page.press("Start reading").press("Normal").press("Save").press("Abnormal").press("Save")
     page.go("export")
     counts = [part.partition("<")[0] for part in page.html.split('ddad-figure">')[1:]]
-    assert counts == ["2 rows", "3 rows", "0 rows", "0 rows"]
-    assert len(page.at.get("download_button")) == 5
+    assert counts == ["3 rows", "2 rows", "3 rows", "0 rows", "0 rows"]
+    assert len(page.at.get("download_button")) == 6
     assert "There is no read yet" not in page.text
 
 
@@ -653,3 +653,47 @@ def test_upload_for_an_uncalibrated_model_says_that_it_was_not_scored(
     assert row["Outcome"] == "Kept, not scored" and "is not calibrated" in row["Reason"]
     page.press("Read 1 case")
     assert "is not calibrated" in page.at.info[0].value
+
+
+# The images beside a case
+
+
+@pytest.fixture
+def related_page(
+    screens: None, monkeypatch: pytest.MonkeyPatch, loaded_home: Path, small_gallery: Path
+) -> Page:
+    """Ana at three cases of one patient, the first two in the order also in conflict."""
+    with sqlite3.connect(loaded_home / "ddad.sqlite") as connection:
+        connection.execute("UPDATE images SET patient = 'P-0123456789ABC'")
+        connection.execute(
+            "UPDATE images SET instance = 'I-1', conflict = 1 WHERE label IN (?, ?)", IN_ORDER[:2]
+        )
+    environment(monkeypatch, loaded_home, small_gallery)
+    return Page().enter()
+
+
+def links(page: Page, kind: str) -> list[str]:
+    return [b.label for b in page.at.button if (b.key or "").startswith(f"{kind}-")]
+
+
+def test_review_warns_of_a_conflict_and_opens_the_other_case(related_page: Page) -> None:
+    page = related_page.press("Start reading")
+    assert "Conflict: another case has the same SOP Instance UID" in page.html
+    (link,) = links(page, "conflict")
+    assert link.startswith(IN_ORDER[1]) and link.endswith("unread")
+    page.press_key(next(b.key for b in page.at.button if (b.key or "").startswith("conflict-")))
+    assert page.case() == IN_ORDER[1] and "2 of 3" in page.html
+
+
+def test_review_lists_the_patients_other_images_with_their_status(related_page: Page) -> None:
+    page = related_page.press("Start reading").press("Abnormal").press("Save and next")
+    assert page.case() == IN_ORDER[1] and "P-0123456789ABC" in page.html
+    assert len(links(page, "patient")) == 2
+    (first,) = [link for link in links(page, "patient") if link.startswith(IN_ORDER[0])]
+    assert first.endswith("abnormal")
+
+
+def test_review_of_a_case_that_stands_alone_shows_no_links(page: Page) -> None:
+    page.press("Start reading")
+    assert links(page, "conflict") + links(page, "patient") == []
+    assert "Conflict" not in page.html

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -20,6 +23,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
 )
@@ -228,6 +232,28 @@ def test_comments_inside_a_jpeg_leave_no_trace(dataset, to_bytes, ramp, image_by
     made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
     data = to_bytes(made)
     assert data.count(MARK.encode()) >= 3
+    out = deidentify(data, key=KEY, site="").data
+    assert traces(out, MARK) == []
+    assert_same_radiograph(data, out)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_comments_inside_a_jpeg2000_leave_no_trace(dataset, to_bytes, ramp, image_bytes, wrapped):
+    from PIL import Image
+
+    grey = Image.fromarray(ramp(0, 255).astype(np.uint8))
+    stream = image_bytes(grey, "JPEG2000", comment=MARK.encode(), no_jp2=not wrapped)
+    if wrapped:
+        box = len(MARK) + 8
+        head = 12 + int.from_bytes(stream[12:16], "big")  # behind the boxes jP and ftyp
+        extra = box.to_bytes(4, "big") + b"xml " + MARK.encode()
+        stream = stream[:head] + extra + stream[head:]
+    made = dataset(ramp(0, 255), bits=8)
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    made.PixelData = encapsulate([stream])
+    made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
+    data = to_bytes(made)
+    assert data.count(MARK.encode()) == 1 + wrapped
     out = deidentify(data, key=KEY, site="").data
     assert traces(out, MARK) == []
     assert_same_radiograph(data, out)
@@ -466,3 +492,37 @@ def test_a_large_header_costs_little(rich, to_bytes):
     out = deidentify(data, key=KEY, site="").data
     assert time.perf_counter() - started < 0.5
     assert len(data) > 1_900_000 and len(out) < 20_000
+
+
+def test_reading_images_does_not_wait_for_the_profiles_table():
+    script = (
+        "import sys; import ddad_core.imaging, ddad_core.cli, app.services.pseudonym_key; "
+        "print('dicomanonymizer' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=root, capture_output=True, text=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_an_odd_value_is_quoted_in_no_log(rich, to_bytes, tmp_path):
+    """In a process of its own, for what it silences is the process's."""
+    data = to_bytes(rich(SpecificCharacterSet="ISO_IR 192"))
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(data.replace(b"ISO_IR 192", MARK[:10].encode()))
+    script = (
+        "import sys, pathlib; from ddad_core.imaging import read_radiograph; "
+        "from ddad_core.imaging.deidentify import deidentify; "
+        "data = pathlib.Path(sys.argv[1]).read_bytes(); read_radiograph(data); "
+        "sys.stdout.buffer.write(deidentify(data, key=bytes(32), site='').data)"
+    )
+    loud = "import sys, pydicom; str(pydicom.dcmread(sys.argv[1]).PatientName)"
+    root = Path(__file__).parents[3]
+    said, silent = (
+        subprocess.run([sys.executable, "-c", words, path], capture_output=True, cwd=root)
+        for words in (loud, script)
+    )
+    assert MARK[:10].encode() in said.stderr
+    assert silent.stderr == b"" and traces(silent.stdout, MARK[:10]) == []
+    assert len(silent.stdout) > 15_000
