@@ -32,5 +32,5 @@ def test_everything_lies_in_the_home_folder_whatever_its_name(
     assert build(home).intake.take(ana, "x", small_png(1)).status == "scored"
     assert build(home).worklist.list(ana).total == 1
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".sqlite", ".png", ".npz"}
+    assert {path.suffix for path in files} == {".sqlite", ".png", ".npz", ".key"}
     assert all(path.is_relative_to(home) for path in files)

@@ -36,7 +36,7 @@ def files_of(home: Path) -> list[str]:
     return sorted(
         str(path.relative_to(home))
         for path in home.rglob("*")
-        if path.is_file() and path.name != "ddad.sqlite"
+        if path.is_file() and path.name not in ("ddad.sqlite", "pseudonym.key")
     )
 
 
