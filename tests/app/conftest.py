@@ -166,11 +166,13 @@ def ct_bytes(changed_dicom: Callable[..., bytes]) -> bytes:
 
 @pytest.fixture(scope="session")
 def small_png() -> Callable[[int], bytes]:
-    """A small grey PNG, another one for each seed: quick to take in."""
+    """A small grey chest radiograph, another one for each seed: quick to take in."""
+    chest = cv2.imread(str(DEMO / "00001426_000.png"), cv2.IMREAD_GRAYSCALE)
+    chest = cv2.resize(chest, (80, 96), interpolation=cv2.INTER_AREA)
 
     def make(seed: int) -> bytes:
-        noise = np.random.default_rng(seed).normal(0, 6, (96, 80))
-        grey = np.clip(np.linspace(20, 230, 80)[None, :] + noise, 0, 255).astype(np.uint8)
+        noise = np.random.default_rng(seed).normal(0, 1.5, chest.shape)
+        grey = np.clip(chest + noise, 0, 255).astype(np.uint8)
         done, data = cv2.imencode(".png", grey)
         assert done
         return data.tobytes()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 from sklearn.datasets import load_sample_images
 
@@ -16,6 +17,7 @@ from ddad_core.errors import ModelError
 from ddad_core.imaging import read_radiograph_file
 from ddad_core.imaging.geometry import to_network_grey
 from ddad_core.registry import load_model
+from ddad_core.scorefiles import score_paths
 from ddad_core.scoring import Scorer
 from ddad_core.training import familiarise, familiarity_card
 from ddad_core.training.drawn import drawn_abdomens, drawn_laterals
@@ -300,3 +302,19 @@ def test_a_model_gets_its_check_once(tmp_path, adult, learnt):
     assert (folder / "card.json").read_bytes() == before
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["card.json", fam.FAMILIARITY_FILE]
+
+
+def test_scored_files_are_warned_and_keep_their_scores(tmp_path, gallery):
+    names = ("plain.png", "inverted.png")
+    for name, grey in zip(names, (gallery[3], 255 - gallery[3]), strict=True):
+        Image.fromarray(np.kron(grey, np.ones((4, 4), np.uint8))).save(tmp_path / name)
+    rows = score_paths(
+        [tmp_path / name for name in names],
+        weights=WEIGHTS,
+        model="nih-ae-u",
+        device="cpu",
+        output=tmp_path / "out.csv",
+    )
+    assert [row["status"] for row in rows] == ["scored", "warned"]
+    assert [row["warnings"] for row in rows] == ["", fam.INVERTED]
+    assert all(row["score"] > 0 and row["abnormal"] is not None for row in rows)

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE
 from ddad_core.errors import ModelError
+from ddad_core.familiarity import FAMILIARITY_FILE
 from ddad_core.registry import (
     MODULE_FILES,
     PLACES_FILE,
@@ -24,7 +25,7 @@ from ddad_core.registry import (
 from ddad_core.scoring import SCORE_NAMES, score_grey
 from tests.core.synthetic import WEIGHTS, random_ensemble, random_grey
 
-FILES = (*MODULE_FILES.values(), PLACES_FILE)
+FILES = (*MODULE_FILES.values(), PLACES_FILE, FAMILIARITY_FILE)
 
 
 @pytest.fixture
@@ -214,6 +215,15 @@ def test_model_without_places_scores_without_them(folder):
     path.write_text(json.dumps(raw), encoding="utf-8")
     model = load_model(folder)
     assert model.places is None and model.refiners == {} and model.folder == folder
+
+
+def test_model_without_a_check_of_familiarity_has_none(folder):
+    path = folder / CARD_FILE
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    del raw["files"][FAMILIARITY_FILE]
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    assert load_model(folder).familiarity is None
+    assert load_model(WEIGHTS / "nih-ae-u").familiarity is not None
 
 
 def test_refined_model_of_128_pixels_loads_with_all_it_has():

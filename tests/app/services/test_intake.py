@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -19,6 +20,7 @@ from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.image_repository import ImageRepository
 from app.store.unit_of_work import UnitOfWork
+from ddad_core.familiarity import INVERTED
 from ddad_core.imaging import read_radiograph
 from ddad_core.registry import load_model
 from ddad_core.scoring import Scorer
@@ -331,3 +333,14 @@ def test_score_of_an_interrupted_intake_is_made_up_for(
             empty.intake.take(ana, "x", small_png(1))
     rows = empty.worklist.list(ana).rows
     assert [row.score > 0 for row in rows] == [True]
+
+
+def test_inverted_upload_is_kept_and_scored_with_a_warning(
+    empty: Services, ana: Reader, small_png: Callable[[int], bytes]
+) -> None:
+    grey = 255 - cv2.imdecode(np.frombuffer(small_png(1), np.uint8), cv2.IMREAD_GRAYSCALE)
+    outcome = empty.intake.take(ana, "x", cv2.imencode(".png", grey)[1].tobytes())
+    assert (outcome.status, outcome.reason) == ("warned", INVERTED)
+    row = empty.worklist.list(ana, show="warned").rows[0]
+    assert row.warnings == (INVERTED,)
+    assert empty.reading.open_case(ana, row.image_id).warnings == (INVERTED,)

@@ -27,7 +27,7 @@ def lut_item(entries, first=0, depth=12, vr="US"):
     item = Dataset()
     item.add_new("LUTDescriptor", vr, [len(entries) % 65536, first, depth])
     item.add_new("LUTData", "OW", np.asarray(entries, "<u2").tobytes())
-    item.LUTExplanation = "CURVE"
+    item.LUTExplanation = "NORMAL"
     return item
 
 
@@ -59,7 +59,7 @@ def test_a_voi_lut_is_shown_by_its_table(read, ramp, photometric, first, depth):
     item = lut_item(ENTRIES, first, depth)
     found = read(VOILUTSequence=[item], PhotometricInterpretation=photometric)
     (window,) = found.windows
-    assert (window.function, window.name, window.width) == ("lut", "CURVE", 1000)
+    assert (window.function, window.name, window.width) == ("lut", "NORMAL", 1000)
     expected = through_table(ramp(0, 4095), ENTRIES, first, depth)
     expected = 1 - expected if photometric == "MONOCHROME1" else expected
     assert np.abs(apply_window(found.pixels, window) - expected).max() < 1e-6
