@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -181,9 +181,23 @@ class IntakeService:
         Raises:
             DdadError: As :meth:`take`; files before the one that fails are kept.
         """
-        read = in_order(lambda pair: self._read(*pair), sources, self._sandbox.workers)
-        for batch in in_batches(read, BATCH_SIZE):
-            yield from self._finish(reader, batch)
+        written: set[str] = set()  # files that may have no row yet
+
+        def work(pair: tuple[Source, Provenance]) -> _Read:
+            one = self._read(*pair)
+            if one.prepared is not None:
+                written.add(one.sha256)
+            return one
+
+        read = in_order(work, sources, self._sandbox.workers)
+        try:
+            for batch in in_batches(read, BATCH_SIZE):
+                outcomes = self._finish(reader, batch)
+                written.difference_update(one.sha256 for one in batch)
+                yield from outcomes
+        finally:
+            read.close()  # read ahead, but not wanted any more
+            self._sweep(written)
 
     def _read(self, source: Source, provenance: Provenance) -> _Read:
         """Read a file, free it of identity and write it to the image store."""
@@ -223,7 +237,7 @@ class IntakeService:
         try:
             placed = self._placed(reader, good)
         finally:
-            self._sweep(batch)
+            self._sweep({one.sha256 for one in batch if one.prepared is not None})
         self._score([one for one in placed.values() if one.outcome is None])
         if failed < len(batch):
             failure = batch[failed].failure
@@ -266,9 +280,8 @@ class IntakeService:
         )
         return _Placed(one, image, conflict=sentence)
 
-    def _sweep(self, batch: Sequence[_Read]) -> None:
+    def _sweep(self, written: Set[str]) -> None:
         """Remove files that no row points to: duplicates, and all of a failed transaction."""
-        written = {one.sha256 for one in batch if one.prepared is not None}
         if not written:
             return
         with self._store.reading() as repositories:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
+from ddad_core.imaging.burned_in import text_warning
 from ddad_core.imaging.deidentify import Identity, deidentify
 from ddad_core.imaging.geometry import to_network_grey
 from ddad_core.imaging.stored import pack, thumbnail, to_stored
@@ -139,7 +140,7 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         sha256=radiograph.sha256,
         facts=radiograph.facts,
         windows=radiograph.windows,
-        warnings=radiograph.warnings,
+        warnings=_warnings(radiograph),
         width=radiograph.width,
         height=radiograph.height,
         grey=network_inputs(radiograph, wanted.sizes),
@@ -147,6 +148,14 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         thumbnail=thumbnail(radiograph) if wanted.thumbnail else b"",
         kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
     )
+
+
+def _warnings(radiograph: Radiograph) -> tuple[str, ...]:
+    """What reading found to say, and whether there is text in the picture."""
+    if any("burned into" in sentence for sentence in radiograph.warnings):
+        return radiograph.warnings  # the header says it already
+    text = text_warning(radiograph.pixels)
+    return (*radiograph.warnings, text) if text else radiograph.warnings
 
 
 def network_inputs(radiograph: Radiograph, sizes: tuple[int, ...]) -> dict[int, np.ndarray]:

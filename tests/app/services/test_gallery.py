@@ -30,7 +30,10 @@ def test_gallery_loads_once_with_its_labels_boxes_and_attribution(
     assert "NIH Clinical Center" in (image.attribution or "")
 
 
-def test_interrupted_loading_goes_on_where_it_stopped(empty: Services, ana: Reader) -> None:
+def test_interrupted_loading_goes_on_where_it_stopped(
+    empty: Services, ana: Reader, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.intake.BATCH_SIZE", 1)
     entries = empty.gallery.missing()
     assert len(entries) == 3
 
@@ -40,6 +43,9 @@ def test_interrupted_loading_goes_on_where_it_stopped(empty: Services, ana: Read
     with pytest.raises(KeyboardInterrupt):
         empty.gallery.load(entries, stop_after_first)
     assert empty.worklist.list(ana).total == 1
+    # What was read ahead left no file behind.
+    kept = [path.stem for path in (home / "images").rglob("*") if path.is_file()]
+    assert kept == [entries[0].sha256]
     rest = empty.gallery.missing()
     assert rest == entries[1:]
     seen: list[str] = []
