@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddad_core.errors import RequestError
+from ddad_core.errors import ModelError, RequestError
+from ddad_core.familiarity import FAMILIARITY_FILE
 
 if TYPE_CHECKING:
     from ddad_core.familiarity import Familiarity
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """`ddad familiarity`."""
     from ddad_core.card import load_card
-    from ddad_core.training import familiarise
-    from ddad_core.training.familiarity_card import add_familiarity, how_learnt
+    from ddad_core.registry import load_model
+    from ddad_core.training.familiarity_card import add_familiarity
     from ddad_core.training.images import load_roles
     from ddad_core.training.manifest import load_model_manifest
 
@@ -29,16 +31,17 @@ def run(arguments: Namespace) -> int:
         problem = "--other is measured, not learnt from."
         raise RequestError(problem, "Add --measure.")
     data = load_model_manifest(arguments.manifest, card.raw["data"], arguments.manifests)
-    roles = ["normal", "calibration", *(["test"] if arguments.measure else [])]
+    has_one = FAMILIARITY_FILE in card.files
+    if has_one and not arguments.measure:
+        problem = f"{card.name} has {FAMILIARITY_FILE}; a model is never edited in place."
+        raise ModelError(problem, "Add --measure to measure it.")
+    roles = [] if has_one else ["normal", "calibration"]
+    roles += ["test"] if arguments.measure else []
     grey = load_roles(data, roles, arguments.images, card.input_size)
-    familiarity = familiarise.learn_familiarity(grey["normal"], grey["calibration"])
+    familiarity = load_model(folder).familiarity if has_one else None
+    section = dict(card.raw.get("familiarity") or {})
     if familiarity is None:
-        problem = f"{data.name} has too few normals: {familiarise.NEEDS}."
-        raise RequestError(problem, "Give a larger data set.")
-    section = how_learnt(
-        familiarity, normals=len(grey["normal"]), calibration=len(grey["calibration"])
-    )
-    section["manifest_sha256"] = data.sha256
+        familiarity, section = _learn(data, grey)
     if arguments.measure:
         others = [(Path(m), Path(i)) for m, i in arguments.other or ()]
         section |= _measured(familiarity, data, grey["test"], others, card.input_size)
@@ -46,6 +49,19 @@ def run(arguments: Namespace) -> int:
     add_familiarity(folder, familiarity, section)
     _print(card.name, section)
     return 0
+
+
+def _learn(data: Manifest, grey: Mapping[str, np.ndarray]) -> tuple[Familiarity, dict[str, Any]]:
+    from ddad_core.training import familiarise
+    from ddad_core.training.familiarity_card import how_learnt
+
+    normals, calibration = grey["normal"], grey["calibration"]
+    familiarity = familiarise.learn_familiarity(normals, calibration)
+    if familiarity is None:
+        problem = f"{data.name} has too few normals: {familiarise.NEEDS}."
+        raise RequestError(problem, "Give a larger data set.")
+    section = how_learnt(familiarity, normals=len(normals), calibration=len(calibration))
+    return familiarity, {**section, "manifest_sha256": data.sha256}
 
 
 def _measured(

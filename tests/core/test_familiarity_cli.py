@@ -121,7 +121,10 @@ def test_command_adds_the_check_then_its_rates_and_changes_nothing_else(bench, c
     model = load_model(folder)
     assert pack_familiarity(model.familiarity) == first
     out = capsys.readouterr().out
-    assert "learnt from 50 normals" in out and "3, 0." in out
+    assert "learnt from 50 normals" in out and "of 3, " in out
+    assert _familiarity(bench) == 1  # it has one now; measuring alone may be repeated
+    assert "never edited in place" in capsys.readouterr().err
+    assert raw(folder) == after
 
 
 def test_other_data_is_only_measured(bench, capsys):
@@ -148,5 +151,6 @@ def test_too_few_normals_are_refused(bench, capsys):
     lines = (bench / "tiny.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     short.write_text("".join(line for line in lines if "normal-7." not in line), encoding="utf-8")
     where = ["--images", bench / "images", "--weights", bench / "weights"]
-    assert ddad("familiarity", "tiny", *where, "--manifest", short) == 1
+    _pack(bench, "bare", with_normals=False)
+    assert ddad("familiarity", "bare", *where, "--manifest", short) == 1
     assert "50 known normals and 20 calibration normals are the least" in capsys.readouterr().err
