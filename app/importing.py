@@ -71,7 +71,8 @@ def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
             tally.add(row["status"], [row["reason"]])
             bar.update()
         with _Outcomes(request.outcomes, fresh=journal.rows == 0) as table, bar:
-            _take(intake, request.reader, sources, journal, tally, table, bar.update)
+            told = request.outcomes is None  # else the table says it
+            _take(intake, request.reader, sources, journal, tally, table, bar.update, told=told)
     except BaseException:
         journal.close()
         raise
@@ -87,6 +88,8 @@ def _take(
     tally: Tally,
     table: _Outcomes,
     on_progress: Callable[[], object],
+    *,
+    told: bool,
 ) -> None:
     identities: deque[str] = deque()
 
@@ -103,6 +106,10 @@ def _take(
         )
         for outcome in batch:
             tally.add(outcome.status, [outcome.reason])
+            if told and outcome.reason:
+                tqdm.write(
+                    f"{outcome.file_name}: {outcome.status}. {outcome.reason}", file=sys.stderr
+                )
             on_progress()
 
 

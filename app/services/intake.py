@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import DdadError, RefusedImageError, UncalibratedError
 from ddad_core.imaging.prepare import Keeping, Kept, Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
-from ddad_core.imaging.sources import BytesSource, FileSource, Source
+from ddad_core.imaging.sources import BytesSource, Source
 from ddad_core.parallel import in_batches, in_order
 
 Status = Literal["scored", "warned", "unscored", "conflict", "known", "refused"]
@@ -158,13 +157,6 @@ class IntakeService:
             SandboxError: No process can be started that reads files.
         """
         return self._finish(reader, [self._read(BytesSource(file_name, data), provenance)])[0]
-
-    def take_file(self, reader: Reader, path: Path) -> IntakeOutcome:
-        """Read, keep and score a file on this machine's disk; as :meth:`take`.
-
-        A file that cannot be opened, or is too large to be a radiograph, is refused.
-        """
-        return self._finish(reader, [self._read(FileSource(path), UPLOAD)])[0]
 
     def take_many(
         self, reader: Reader, sources: Iterable[tuple[Source, Provenance]]

@@ -11,6 +11,7 @@ import pytest
 
 from app.cli import main
 from app.services.intake import IntakeService
+from app.services.people import Reader
 
 Run = Callable[..., int]
 
@@ -56,7 +57,8 @@ def test_import_takes_files_and_folders_and_counts_what_became_of_them(
     (folder / "b").write_bytes(small_png(2))
     (folder / ".hidden").write_bytes(b"not looked at")
     assert run("import", tmp_path / "in", "--reader", "Ana  Ruiz") == 0
-    assert capsys.readouterr().out == "2 scored\n"
+    told = "2 files: 2 scored, 0 warned, 0 unscored, 0 conflict, 0 known, 0 refused\n"
+    assert capsys.readouterr().out == told
     assert rows(home, "SELECT DISTINCT added_by, origin FROM images") == [("Ana Ruiz", "upload")]
     ct = tmp_path / "ct.dcm"
     ct.write_bytes(ct_bytes)
@@ -64,7 +66,9 @@ def test_import_takes_files_and_folders_and_counts_what_became_of_them(
     text.write_text("hello")
     assert run("import", ct, tmp_path / "in" / "a.png", text) == 3
     told = capsys.readouterr()
-    assert told.out == "1 known, 2 refused\n"
+    counts, *reasons = told.out.splitlines()
+    assert counts == "3 files: 0 scored, 0 warned, 0 unscored, 0 conflict, 1 known, 2 refused"
+    assert len(reasons) == 3 and any("computed tomography" in line for line in reasons)
     assert "ct.dcm: refused. " in told.err and "notes.txt: refused. " in told.err
     assert rows(home, "SELECT count(*) FROM images") == [(2,)]
     assert rows(home, "SELECT count(*) FROM scores") == [(2,)]
@@ -139,7 +143,7 @@ def test_wrong_usage_ends_with_status_2(run: Run, arguments: list[str]) -> None:
     assert ended.value.code == 2
 
 
-def test_interrupted_import_keeps_what_was_done(
+def test_interrupted_import_goes_on_where_it_was(
     run: Run,
     home: Path,
     tmp_path: Path,
@@ -147,16 +151,50 @@ def test_interrupted_import_keeps_what_was_done(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    take = IntakeService.take_file
-    for i in range(3):
-        (tmp_path / f"{i}.png").write_bytes(small_png(i))
+    monkeypatch.setattr("app.services.intake.BATCH_SIZE", 1)
+    monkeypatch.setattr("app.importing.BATCH_SIZE", 1)
+    inbox, table = tmp_path / "in", tmp_path / "out.csv"
+    inbox.mkdir()
+    for i in range(4):
+        (inbox / f"{i}.png").write_bytes(small_png(i))
+    (inbox / "0.txt").write_text("no image")
+    finish, batches = IntakeService._finish, []
 
-    def interrupted(self: IntakeService, reader: object, path: Path) -> object:
-        if path.name == "1.png":
+    def interrupted(self: IntakeService, reader: Reader, batch: list) -> object:
+        batches.append(batch)
+        if len(batches) == 4:
             raise KeyboardInterrupt
-        return take(self, reader, path)  # type: ignore[arg-type]
+        return finish(self, reader, batch)
 
-    monkeypatch.setattr(IntakeService, "take_file", interrupted)
-    assert run("import", *(tmp_path / f"{i}.png" for i in range(3))) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(IntakeService, "_finish", interrupted)
+        assert run("import", inbox, "--outcomes", table) == 130
     assert "what was done is kept" in capsys.readouterr().err
-    assert rows(home, "SELECT count(*) FROM images") == [(1,)]
+    assert rows(home, "SELECT count(*) FROM images") == [(2,)]
+    read, original = [], IntakeService._read
+    monkeypatch.setattr(
+        IntakeService, "_read", lambda self, s, p: (read.append(s.name), original(self, s, p))[1]
+    )
+    assert run("import", inbox, "--outcomes", table) == 3
+    assert [Path(name).name for name in read] == ["2.png", "3.png"]
+    assert capsys.readouterr().out.startswith("5 files: 4 scored, ")
+    assert rows(home, "SELECT count(*) FROM images") == [(4,)]
+    with table.open(encoding="utf-8", newline="") as file:
+        found = [(Path(row["file"]).name, row["outcome"]) for row in csv.DictReader(file)]
+    assert found == [("0.png", "scored"), ("0.txt", "refused")] + [
+        (f"{i}.png", "scored") for i in (1, 2, 3)
+    ]
+    assert list((home / "imports").iterdir()) == []
+
+
+def test_the_journal_of_an_import_names_no_file(
+    run: Run, home: Path, tmp_path: Path, small_png: Callable[[int], bytes], monkeypatch
+) -> None:
+    path = tmp_path / "MUSTERMANN_ERIKA.png"
+    path.write_bytes(small_png(1))
+    monkeypatch.setattr("app.importing.Journal.remove", lambda self: self.close())
+    assert run("import", path) == 0
+    (journal,) = (home / "imports").iterdir()
+    content = journal.read_text()
+    assert '"status": "scored"' in content
+    assert "MUSTERMANN" not in content + journal.name and str(tmp_path) not in content

@@ -1,27 +1,33 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from app.gateways.files import ImageFiles
+from app.bootstrap import build_services
+from app.gateways.files import FileKind, ImageFiles
 from app.services.container import Services
-from app.services.intake import Provenance
+from app.services.intake import UPLOAD, Provenance
 from app.services.models import ModelService
 from app.services.people import Reader
-from app.settings import REPOSITORY
+from app.services.reading import ReadDraft
+from app.settings import REPOSITORY, load_settings
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.image_repository import ImageRepository
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.familiarity import INVERTED
 from ddad_core.imaging import read_radiograph
+from ddad_core.imaging.sources import FileSource
 from ddad_core.registry import load_model
 from ddad_core.scoring import Scorer
 from ddad_core.vocabulary import MAP_TITLES
@@ -63,8 +69,12 @@ def test_radiograph_is_taken_kept_and_scored(
     assert (image.added_by, image.origin) == (ana.name, "upload")
     assert [s.image_id for s in score] == [image.id]
     original = read_radiograph(data).pixels
-    kept = ImageFiles(home).pixels(sha256) * image.slope + image.intercept
-    np.testing.assert_array_equal(kept, original)
+    if image.stored_as == "dicom":
+        file = ImageFiles(home).file(sha256, "dicom", stored_sha256=image.stored_sha256)
+        np.testing.assert_array_equal(read_radiograph(file).pixels, original)
+    picture = empty.reading.open_case(ana, image.id).pixels
+    shown = np.frombuffer(zlib.decompress(picture), "<u2").reshape(original.shape)
+    np.testing.assert_array_equal(shown * image.slope + image.intercept, original)
 
 
 def test_same_bytes_twice_are_one_case_whatever_their_name(
@@ -129,7 +139,8 @@ def test_file_name_is_stored_nowhere(
     empty.intake.take(ana, PLANTED, ct_bytes)
     path = home.parent / PLANTED
     path.write_bytes(small_png(2))
-    assert empty.intake.take_file(ana, path).status == "scored"
+    (outcome,) = empty.intake.take_many(ana, [(FileSource(path), UPLOAD)])
+    assert outcome.status == "scored"
     for stored in home.rglob("*"):
         assert "MUSTERMANN" not in str(stored).upper()
         if stored.is_file():
@@ -176,22 +187,6 @@ def test_store_failure_after_the_pixels_were_written_leaves_no_file(
     assert empty.intake.take(ana, "x", small_png(2)).status == "scored"
 
 
-def test_failing_thumbnail_leaves_no_file(
-    empty: Services,
-    home: Path,
-    ana: Reader,
-    small_png: Callable[[int], bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(_: object) -> bytes:
-        raise MemoryError
-
-    monkeypatch.setattr("app.services.intake.thumbnail", fail)
-    with pytest.raises(MemoryError):
-        empty.intake.take(ana, "x", small_png(1))
-    assert files_of(home) == []
-
-
 def test_bytes_stored_by_another_session_meanwhile_are_one_case(
     empty: Services,
     home: Path,
@@ -201,16 +196,16 @@ def test_bytes_stored_by_another_session_meanwhile_are_one_case(
     build: Callable[[Path], Services],
 ) -> None:
     other = build(home)
-    put_pixels = ImageFiles.put_pixels
+    put_file = ImageFiles.put_file
     first: list[object] = []
 
-    def put_slowly(self: ImageFiles, sha256: str, stored: np.ndarray) -> None:
-        put_pixels(self, sha256, stored)
+    def put_slowly(self: ImageFiles, sha256: str, data: bytes, kind: FileKind) -> None:
+        put_file(self, sha256, data, kind)
         if not first:
             first.append(None)
             first.append(other.intake.take(Reader("Ben"), "y", small_png(1)).image_id)
 
-    monkeypatch.setattr(ImageFiles, "put_pixels", put_slowly)
+    monkeypatch.setattr(ImageFiles, "put_file", put_slowly)
     outcome = empty.intake.take(ana, "x", small_png(1))
     assert outcome.image_id == first[1]
     assert row_count(home) == 1
@@ -315,10 +310,10 @@ def test_file_on_disk_is_taken_and_a_missing_or_huge_one_refused(
     good.write_bytes(small_png(1))
     with huge.open("wb") as file:
         file.truncate(2**33)  # sparse: takes no room
-    assert empty.intake.take_file(ana, good).status == "scored"
-    for path in (tmp_path / "missing", huge, tmp_path):
-        outcome = empty.intake.take_file(ana, path)
-        assert outcome.status == "refused" and outcome.reason
+    paths = (tmp_path / "missing", huge, tmp_path, good)
+    *bad, fine = empty.intake.take_many(ana, ((FileSource(path), UPLOAD) for path in paths))
+    assert fine.status == "scored"
+    assert all(outcome.status == "refused" and outcome.reason for outcome in bad)
 
 
 def test_score_of_an_interrupted_intake_is_made_up_for(
@@ -344,3 +339,95 @@ def test_inverted_upload_is_kept_and_scored_with_a_warning(
     row = empty.worklist.list(ana, show="warned").rows[0]
     assert row.warnings == (INVERTED,)
     assert empty.reading.open_case(ana, row.image_id).warnings == (INVERTED,)
+
+
+def twin(data: bytes, syntax: str) -> bytes:
+    """The same picture, losslessly, in another transfer syntax."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.compress(syntax, generate_instance_uid=False)
+    out = io.BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+def test_lossless_twins_are_one_image(
+    empty: Services, home: Path, ana: Reader, dicom_bytes: bytes
+) -> None:
+    first = empty.intake.take(ana, "a", dicom_bytes)
+    before = files_of(home)
+    for syntax in (RLELossless, JPEG2000Lossless):
+        again = empty.intake.take(ana, "b", twin(dicom_bytes, syntax))
+        assert (again.status, again.image_id) == ("known", first.image_id)
+    assert (row_count(home), files_of(home)) == (1, before)
+
+
+def test_the_same_instance_with_other_pixels_is_a_conflict_that_inherits_nothing(
+    empty: Services, home: Path, ana: Reader, dicom_bytes: bytes, draft: Callable[..., ReadDraft]
+) -> None:
+    first = empty.intake.take(ana, "a", dicom_bytes)
+    empty.reading.save(ana, first.image_id or 0, "nih-ae-u", draft("abnormal"))
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes))
+    dataset.PixelData = np.flip(dataset.pixel_array, axis=1).tobytes()
+    out = io.BytesIO()
+    dataset.save_as(out)
+    second = empty.intake.take(ana, "b", out.getvalue())
+    assert second.status == "conflict" and first.label in second.reason
+    assert second.image_id != first.image_id and row_count(home) == 2
+    assert empty.reading.open_case(ana, second.image_id or 0).read is None
+    read = empty.reading.open_case(ana, first.image_id or 0).read
+    assert read and read.verdict == "abnormal"
+    with store_of(home).reading() as repositories:
+        records = [repositories.images.get(o.image_id or 0) for o in (first, second)]
+    assert all(record and record.conflict for record in records)
+
+
+def test_a_patients_images_are_linked_and_nameless_ones_are_not(
+    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    def take(number: int, **attributes: str) -> str | None:
+        data = changed_dicom(SOPInstanceUID=f"1.2.3.{number}", **attributes)
+        image_id = empty.intake.take(ana, "x", data).image_id or 0
+        with store_of(home).reading() as repositories:
+            image = repositories.images.get(image_id)
+        assert image
+        return image.patient
+
+    one, two = (take(n, PatientID="4711", PatientName=name) for n, name in ((1, "A"), (2, "B")))
+    assert one == two and one is not None and "4711" not in one
+    assert take(3, PatientID="4712") not in (None, one)
+    assert take(4, PatientID="") is None and take(5, PatientID=" ") is None
+    assert row_count(home) == 5
+
+
+def test_originals_are_kept_only_if_a_setting_says_so(
+    home: Path, ana: Reader, dicom_bytes: bytes, build: Callable[..., Services]
+) -> None:
+    build(home).intake.take(ana, "x", dicom_bytes)
+    assert not (home / "originals").exists()
+    other = home.parent / "other"
+    services = build_services(
+        load_settings({"DDAD_HOME": str(other), "DDAD_KEEP_ORIGINALS": "1", "DDAD_DEVICE": "cpu"})
+    )
+    services.intake.take(ana, "x", dicom_bytes)
+    (path,) = (p for p in (other / "originals").rglob("*") if p.is_file())
+    assert path.read_bytes() == dicom_bytes
+
+
+def test_the_stored_file_says_that_it_names_nobody(
+    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+) -> None:
+    empty.intake.take(ana, "x", changed_dicom(PatientName="MUSTERMANN^ERIKA"))
+    (path,) = (home / "images").rglob("*.dcm")
+    stored = pydicom.dcmread(path)
+    assert stored.PatientIdentityRemoved == "YES"
+    codes = {item.CodeValue for item in stored.DeidentificationMethodCodeSequence}
+    assert codes == {"113100", "113107", "113108"}
+    assert stored.preamble == bytes(128) and "MUSTERMANN" not in str(stored)
+
+
+def test_text_in_the_picture_is_warned_of(empty: Services, ana: Reader) -> None:
+    grey = cv2.imread(str(REPOSITORY / "data/demo/00001426_000.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.putText(grey, "MUSTERMANN ERIKA 1962", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 255, 3)
+    done, data = cv2.imencode(".png", grey)
+    outcome = empty.intake.take(ana, "x", data.tobytes())
+    assert done and outcome.status == "warned" and "text in the picture" in outcome.reason
