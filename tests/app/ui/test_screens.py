@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ class Page:
         self.run()
         self.at._page_hash = ""
         return self
+
+    def upload(self, *files: tuple[str, bytes, str]) -> Page:
+        """Hand files over and wait until all have an outcome."""
+        self.at.file_uploader[0].set_value(list(files))
+        self.run()
+        for _ in range(400):
+            if not any(b.label == "Stop" for b in self.at.button):
+                return self
+            time.sleep(0.05)
+            self.run()
+        pytest.fail("The upload does not end.")
 
     @property
     def html(self) -> str:
@@ -363,16 +375,13 @@ def test_upload_tells_what_became_of_each_file_and_why(
     empty_page: Page, home: Path, small_png: Callable[[int], bytes], ct_bytes: bytes
 ) -> None:
     page = empty_page.go("upload")
-    page.at.file_uploader[0].set_value(
-        [
-            ("good.png", small_png(1), "image/png"),
-            ("notes.txt", b"Patient doing well.", "text/plain"),
-            ("ct.dcm", ct_bytes, "application/dicom"),
-            ("again.png", small_png(1), "image/png"),
-            ("empty.png", b"", "image/png"),
-        ]
+    page.upload(
+        ("good.png", small_png(1), "image/png"),
+        ("notes.txt", b"Patient doing well.", "text/plain"),
+        ("ct.dcm", ct_bytes, "application/dicom"),
+        ("again.png", small_png(1), "image/png"),
+        ("empty.png", b"", "image/png"),
     )
-    page.run()
     table = page.at.dataframe[0].value
     assert list(zip(table["File"], table["Outcome"], strict=True)) == [
         ("good.png", "Scored"),
@@ -400,15 +409,13 @@ def test_file_name_is_no_formula_in_the_downloaded_outcomes(
     downloads: list[bytes] = []
     monkeypatch.setattr(st, "download_button", lambda _, data, *a, **k: downloads.append(data))
     page = empty_page.go("upload")
-    page.at.file_uploader[0].set_value([("=1+1.txt", b"hello there", "text/plain")])
-    page.run()
+    page.upload(("=1+1.txt", b"hello there", "text/plain"))
     assert "\n'=1+1.txt,Refused" in downloads[-1].decode("utf-8-sig").replace('"', "")
 
 
 def test_only_refused_files_leave_nothing_to_read(empty_page: Page, home: Path) -> None:
     page = empty_page.go("upload")
-    page.at.file_uploader[0].set_value([("notes.txt", b"hello there", "text/plain")])
-    page.run()
+    page.upload(("notes.txt", b"hello there", "text/plain"))
     assert page.button("Read 0 cases").disabled
     page.press("Clear list")
     assert len(page.at.dataframe) == 0
@@ -421,11 +428,12 @@ def test_failing_disk_is_told_in_a_sentence(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(IntakeService, "take", fail)
+    monkeypatch.setattr(IntakeService, "_finish", fail)
     page = empty_page.go("upload")
-    page.at.file_uploader[0].set_value([("good.png", small_png(1), "image/png")])
-    page.run()
-    assert len(page.errors) == 1 and "No space left on device" in page.errors[0]
+    page.upload(("good.png", small_png(1), "image/png"))
+    (told,) = [w.value for w in page.at.warning]
+    assert "No space left on device" in told and "1 of 1 files were not taken in" in told
+    assert page.at.file_uploader[0].value == []
 
 
 # Thresholds
@@ -647,8 +655,7 @@ def test_upload_for_an_uncalibrated_model_says_that_it_was_not_scored(
     uncalibrated_page: Page, small_png: Callable[[int], bytes]
 ) -> None:
     page = uncalibrated_page.go("upload")
-    page.at.file_uploader[0].set_value([("good.png", small_png(1), "image/png")])
-    page.run()
+    page.upload(("good.png", small_png(1), "image/png"))
     (row,) = page.at.dataframe[0].value.to_dict("records")
     assert row["Outcome"] == "Kept, not scored" and "is not calibrated" in row["Reason"]
     page.press("Read 1 case")
