@@ -16,6 +16,9 @@ OPACITY = 0.45
 """Default opacity of the overlay, here and in the viewer."""
 
 
+_SAMPLED_SIDE = 512
+
+
 def color_table() -> np.ndarray:
     """Perceptually uniform colours (plasma), uint8 (256, 3), RGB, low to high."""
     ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
@@ -34,7 +37,8 @@ def default_window(radiograph: Radiograph) -> Window:
             return window
     if radiograph.facts.bits == 8:
         return Window(127.5, 255.0)
-    low, high = np.percentile(pixels, [0.5, 99.5])
+    step = max(min(pixels.shape) // _SAMPLED_SIDE, 1)  # percentiles of all pixels cost too much
+    low, high = np.percentile(pixels[::step, ::step], [0.5, 99.5])
     return Window(float(low + high) / 2, max(float(high - low), 1.0))
 
 

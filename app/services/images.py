@@ -10,7 +10,8 @@ import numpy as np
 from app.gateways.files import FilesError, ImageFiles
 from app.store.records import ImageRecord
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.prepare import Display, Prepared, Wanted, display_of, network_inputs
+from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.imaging.prepare import Display, Prepared, Wanted, display_of
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.stored import StoredPixels, from_stored
 from ddad_core.types import Radiograph, RadiographFacts, Window
@@ -58,7 +59,7 @@ class StoredImages:
         if image.stored_as == "dicom":
             found: Mapping[int, np.ndarray] = self._prepared(image, Wanted(sizes=(size,))).grey
             return found[size]
-        return network_inputs(self._restored(image), (size,))[size]
+        return to_network_grey(self._restored(image), size)
 
     def _prepared(self, image: ImageRecord, wanted: Wanted) -> Prepared:
         data = self._files.file(image.sha256, "dicom", stored_sha256=image.stored_sha256)

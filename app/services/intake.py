@@ -201,7 +201,9 @@ class IntakeService:
                 known = repositories.images.by_sha256(sha256)
             if known is not None:
                 return _Read(name, provenance, sha256, outcome=_known(name, known))
-            wanted = Wanted(sizes=self._models.sizes, thumbnail=True, keep=self._keeping)
+            wanted = Wanted(
+                sizes=self._models.sizes, thumbnail=True, keep=self._keeping, sha256=sha256
+            )
             prepared = self._sandbox.prepare(data, wanted)
             kept = prepared.kept
             assert kept

@@ -25,6 +25,7 @@ from app.store.schema import Verdict
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.errors import RequestError, UncalibratedError
+from ddad_core.imaging.prepare import Display
 from ddad_core.imaging.stored import pack
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
@@ -118,8 +119,7 @@ class CaseView:
     Attributes:
         image: Its record.
         facts: In one line.
-        pixels: zlib of little-endian uint16, H x W, row by row.
-        window: Default display window in pixel values.
+        display: Pixels for the browser, and the default window.
         presets: Further windows of the file.
         judgement: What the model says; None if it is not calibrated.
         refusal: Why there is no judgement and what to do; empty if there is one.
@@ -132,8 +132,7 @@ class CaseView:
 
     image: ImageRecord
     facts: str
-    pixels: bytes
-    window: Window
+    display: Display
     presets: tuple[Window, ...]
     judgement: Judgement | None
     refusal: str
@@ -219,8 +218,7 @@ class ReadingService:
         return CaseView(
             image=image,
             facts=describe(image),
-            pixels=picture.display.pixels,
-            window=picture.display.window,
+            display=picture.display,
             presets=picture.presets,
             judgement=judgement,
             refusal=refusal,

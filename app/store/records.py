@@ -50,7 +50,7 @@ class ImageDescription:
         bits: Bits stored per pixel in the original file.
         width: Columns.
         height: Rows.
-        slope: Pixel value = kept 16-bit value * slope + intercept.
+        slope: Pixel value = value in the stored PNG * slope + intercept; 1 where DICOM is stored.
         intercept: See ``slope``.
         modality: DICOM (0008,0060).
         view: DICOM ViewPosition (0018,5101).

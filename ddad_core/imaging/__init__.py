@@ -13,19 +13,22 @@ from ddad_core.types import Radiograph
 __all__ = ["check_file_size", "read_radiograph", "read_radiograph_file"]
 
 
-def read_radiograph(data: bytes, *, vouched: bool = False) -> Radiograph:
+def read_radiograph(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radiograph:
     """Read a DICOM, PNG or JPEG file, told apart by content.
 
     Args:
         data: The whole file.
         vouched: Take a DICOM header without modality. The published challenge sets come without
             most of theirs; a manifest says in its place that the file is a chest radiograph.
+        sha256: Of the file, where the caller has it already.
 
     Raises:
         RefusedImageError: It is no radiograph that can be read; the message says why.
     """
     kind = sniff(data)
-    return read_dicom(data, vouched=vouched) if kind == "dicom" else read_raster(data, kind)
+    if kind == "dicom":
+        return read_dicom(data, vouched=vouched, sha256=sha256)
+    return read_raster(data, kind, sha256=sha256)
 
 
 def read_radiograph_file(path: Path, *, vouched: bool = False) -> Radiograph:

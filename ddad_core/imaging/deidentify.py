@@ -149,7 +149,7 @@ def _deidentify(data: bytes, key: bytes, site: str) -> Deidentified:
     _set_pseudonyms(kept, source, identity, key, site)
     subject = identity.patient or identity.study or identity.instance or _fingerprint(data)
     _set_moments(kept, source, pseudonyms.shift_days(key, subject))
-    _set_uids(kept, source, key, _fingerprint(data))
+    _set_uids(kept, source, key, data)
     _set_method(kept)
     return Deidentified(_write(kept, source, syntax), identity)
 
@@ -229,11 +229,11 @@ def _minute(text: str) -> str:
     return "".join(match.groups()[:2]) if match else ""
 
 
-def _set_uids(kept: Dataset, source: Dataset, key: bytes, fingerprint: str) -> None:
+def _set_uids(kept: Dataset, source: Dataset, key: bytes, data: bytes) -> None:
     """Replace UIDs; one that is missing, or is none, is made from the file's bytes."""
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         uid = pseudonyms.uid_value(header.text_of(source, keyword))
-        parts = (uid,) if uid else (keyword, fingerprint)
+        parts = (uid,) if uid else (keyword, _fingerprint(data))
         setattr(kept, keyword, pseudonyms.replacement_uid(key, *parts))
     if uid := pseudonyms.uid_value(header.text_of(source, "FrameOfReferenceUID")):
         kept.FrameOfReferenceUID = pseudonyms.replacement_uid(key, uid)

@@ -24,7 +24,7 @@ from ddad_core.types import Radiograph
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
 
 
-def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
+def read_dicom(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radiograph:
     """Read a single-frame grey radiograph.
 
     The pixels go through the Modality LUT or rescale (PS3.3 section C.11.1). MONOCHROME1 is
@@ -34,6 +34,7 @@ def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
     Args:
         data: The whole file.
         vouched: Take a header without modality, because someone says that it is a radiograph.
+        sha256: Of the file, where the caller has it already.
 
     Returns:
         The radiograph; its facts and warnings name no patient and no date.
@@ -43,7 +44,7 @@ def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
     """
     try:
         with silent_decoders():
-            return _read(data, vouched=vouched)
+            return _read(data, vouched, sha256)
     except (RefusedImageError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
@@ -58,7 +59,7 @@ def read_dicom(data: bytes, *, vouched: bool = False) -> Radiograph:
         raise RefusedImageError(problem, _EXPORT_AGAIN) from None
 
 
-def _read(data: bytes, *, vouched: bool) -> Radiograph:
+def _read(data: bytes, vouched: bool, sha256: str) -> Radiograph:
     check_inflated_size(data)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
@@ -71,7 +72,7 @@ def _read(data: bytes, *, vouched: bool) -> Radiograph:
     check_not_blank(pixels)
     return Radiograph(
         pixels=pixels,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
         facts=header.read_facts(dataset),
         windows=read_windows(
             dataset, low=float(pixels.min()), high=float(pixels.max()), mirror=mirror

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -36,6 +38,13 @@ def to_network_grey(radiograph: Radiograph, size: int) -> np.ndarray:
     Raises:
         RefusedImageError: All pixels have one value, so min-max is undefined.
     """
+    return to_network_greys(radiograph, (size,))[size]
+
+
+def to_network_greys(radiograph: Radiograph, sizes: Sequence[int]) -> dict[int, np.ndarray]:
+    """As :func:`to_network_grey`, for several sides S at little more than the cost of one."""
+    if not sizes:
+        return {}
     pixels = radiograph.pixels
     low, high = float(pixels.min()), float(pixels.max())
     if not high > low:
@@ -48,11 +57,14 @@ def to_network_grey(radiograph: Radiograph, size: int) -> np.ndarray:
         block = pixels[top : top + rows] - low
         block *= scale
         grey[top : top + rows] = np.rint(block, out=block)
-    image = Image.fromarray(grey)
-    for side in (INTERMEDIATE_SIZE, size):
-        if image.size != (side, side):
-            image = image.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    between = _resized(Image.fromarray(grey), INTERMEDIATE_SIZE)
+    return {size: np.asarray(_resized(between, size)) for size in sizes}
+
+
+def _resized(image: Image.Image, side: int) -> Image.Image:
+    if image.size == (side, side):
+        return image
+    return image.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def normalise(grey: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
 from ddad_core.imaging.burned_in import text_warning
 from ddad_core.imaging.deidentify import Identity, deidentify
-from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.imaging.geometry import to_network_greys
 from ddad_core.imaging.stored import pack, thumbnail, to_stored
 from ddad_core.overlay import default_window
 from ddad_core.types import Radiograph, RadiographFacts, Window
@@ -49,6 +49,7 @@ class Wanted:
         thumbnail: A small JPEG.
         keep: The file as it may be stored; None: not wanted.
         vouched: See :func:`ddad_core.imaging.read_radiograph`.
+        sha256: Likewise.
     """
 
     sizes: tuple[int, ...] = ()
@@ -56,6 +57,7 @@ class Wanted:
     thumbnail: bool = False
     keep: Keeping | None = None
     vouched: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +69,16 @@ class Kept:
         data: The file.
         pixel_sha256: Of the pixel values, the same however they are encoded.
         identity: Pseudonyms; all None for a raster file.
-        slope: Pixel value = 16-bit value * slope + intercept, as in ``stored.to_stored``.
-        intercept: See ``slope``.
+        slope: Pixel value = value in a PNG * slope + intercept; 1 for DICOM, which needs none.
+        intercept: See ``slope``; 0 for DICOM.
     """
 
     stored_as: StoredAs
     data: bytes = field(repr=False)
     pixel_sha256: str
     identity: Identity
-    slope: float
-    intercept: float
+    slope: float = 1.0
+    intercept: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,7 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
     Raises:
         RefusedImageError: It is no radiograph that can be read; the message says why.
     """
-    radiograph = read_radiograph(data, vouched=wanted.vouched)
+    radiograph = read_radiograph(data, vouched=wanted.vouched, sha256=wanted.sha256)
     return Prepared(
         sha256=radiograph.sha256,
         facts=radiograph.facts,
@@ -143,7 +145,7 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         warnings=_warnings(radiograph),
         width=radiograph.width,
         height=radiograph.height,
-        grey=network_inputs(radiograph, wanted.sizes),
+        grey=to_network_greys(radiograph, wanted.sizes),
         display=display_of(radiograph) if wanted.display else None,
         thumbnail=thumbnail(radiograph) if wanted.thumbnail else b"",
         kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
@@ -158,11 +160,6 @@ def _warnings(radiograph: Radiograph) -> tuple[str, ...]:
     return (*radiograph.warnings, text) if text else radiograph.warnings
 
 
-def network_inputs(radiograph: Radiograph, sizes: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """uint8 (S, S) for each side S wanted."""
-    return {size: to_network_grey(radiograph, size) for size in sizes}
-
-
 def display_of(radiograph: Radiograph) -> Display:
     """A radiograph as a browser shows it."""
     stored = to_stored(radiograph.pixels)
@@ -171,16 +168,13 @@ def display_of(radiograph: Radiograph) -> Display:
 
 
 def _kept(data: bytes, radiograph: Radiograph, keep: Keeping) -> Kept:
-    stored = to_stored(radiograph.pixels)
     # Lossless twins in other encodings have the same values, hence the same digest.
     digest = hashlib.sha256(f"{radiograph.height}x{radiograph.width}".encode())
-    digest.update(f"{stored.slope!r} {stored.intercept!r}".encode())
-    digest.update(np.ascontiguousarray(stored.values).data)
+    digest.update(np.ascontiguousarray(radiograph.pixels).data)
     if radiograph.facts.format == "dicom":
         freed = deidentify(data, key=keep.key, site=keep.site)
-        return Kept(
-            "dicom", freed.data, digest.hexdigest(), freed.identity, stored.slope, stored.intercept
-        )
+        return Kept("dicom", freed.data, digest.hexdigest(), freed.identity)
+    stored = to_stored(radiograph.pixels)
     done, encoded = cv2.imencode(".png", stored.values)
     if not done:
         problem = "The picture cannot be written in the form that is kept."

@@ -28,12 +28,13 @@ _LUMA = np.array([299, 587, 114], dtype=np.float64) / 1000
 """Rec. 601 weights, those of PIL's "L"."""
 
 
-def read_raster(data: bytes, format: str) -> Radiograph:
+def read_raster(data: bytes, format: str, *, sha256: str = "") -> Radiograph:
     """Read a PNG or JPEG file.
 
     Args:
         data: The whole file.
         format: "png" or "jpeg", as sniffed.
+        sha256: Of the file, where the caller has it already.
 
     Returns:
         Pixels are the file's grey values (16-bit PNG in full precision); grey stored as colour
@@ -55,7 +56,7 @@ def read_raster(data: bytes, format: str) -> Radiograph:
     check_not_blank(grey)
     return Radiograph(
         pixels=grey,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
         facts=RadiographFacts(format=format, bits=bits),
         warnings=pixel_warnings(grey),
     )

@@ -49,7 +49,8 @@ class _Child:
     """One child process and the pipes to it."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-c", _PROGRAM, str(_SOURCES)]
+        handle = _memory_file()
+        command = [sys.executable, "-c", _PROGRAM, str(_SOURCES), str(handle)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 command,
@@ -58,10 +59,15 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,  # Ctrl+C is for the keeper
+                pass_fds=() if handle < 0 else (handle,),
             )
+            self.shared = messages.SharedMemory(handle if handle >= 0 else None)
         except OSError as error:
             problem = f"The process that reads files cannot be started ({error.strerror})."
             raise SandboxError(problem, "Free some memory, then try again.") from error
+        finally:
+            if handle >= 0:
+                os.close(handle)  # the mapping stays
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._ready = False
@@ -103,6 +109,7 @@ class _Child:
     def end(self) -> int | None:
         """End the child, however it is, and return its exit status."""
         self._selector.close()
+        self.shared.close()
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
@@ -140,6 +147,16 @@ class _Child:
             done += count
         view.release()
         return bytes(data) if size <= _SMALL else data  # type: ignore[return-value]
+
+
+def _memory_file() -> int:
+    """A file in memory that a child inherits; -1 where the system has none."""
+    try:
+        handle = os.memfd_create("ddad-reader")
+    except (AttributeError, OSError):
+        return -1
+    os.ftruncate(handle, messages.SHARED_BYTES)  # takes room only where it is written
+    return handle
 
 
 _SMALL = 2**16
@@ -181,10 +198,12 @@ class Sandbox:
             child = child or self._start()
             child.wait_until_ready()
             seconds = self._seconds(len(data))
-            reply = child.exchange(messages.ask(data, wanted, seconds), _PATIENCE * seconds)
+            request = messages.ask(data, wanted, seconds, child.shared)
+            reply = child.exchange(request, _PATIENCE * seconds)
+            prepared = messages.answered(reply, child.shared)
             if reply.head.get("leaving"):
                 child = self._replace(child)
-            return messages.answered(reply)
+            return prepared
         except (_ChildLostError, messages.BrokenMessageError):
             assert child
             status = child.status()

@@ -35,6 +35,8 @@ def main() -> int:
     for stream in (0, 1, 2):  # decoders write to the last two, and may quote the file
         os.dup2(nowhere, stream)
     warnings.simplefilter("ignore")  # pydicom's quote values of the header
+    handle = int(sys.argv[-1])
+    shared = messages.SharedMemory(handle if handle >= 0 else None)
     _load_decoders()
     limit_this_process()
     write = partial(_write_all, answers)
@@ -44,7 +46,7 @@ def main() -> int:
             request = messages.receive(partial(messages.read_exactly, requests))
         except messages.BrokenMessageError:
             return 0
-        reply = _reply(request)
+        reply = _reply(request, shared)
         del request
         leaving = _resident() > RESIDENT_AFTER_WORK
         head = {**reply.head, "leaving": leaving}
@@ -53,11 +55,11 @@ def main() -> int:
             return 0
 
 
-def _reply(request: messages.Message) -> messages.Message:
-    data, wanted = messages.asked(request)
+def _reply(request: messages.Message, shared: messages.SharedMemory) -> messages.Message:
+    data, wanted = messages.asked(request, shared)
     limit_time(float(request.head["seconds"]))
     try:
-        return messages.answer(prepare(data, wanted))
+        return messages.answer(prepare(data, wanted), shared)
     except RefusedImageError as error:
         return messages.refuse(error)
     except MemoryError:
@@ -70,9 +72,12 @@ def _reply(request: messages.Message) -> messages.Message:
 
 def _load_decoders() -> None:
     """Import what the first file would wait for, and what the memory limit should not count."""
+    import cv2  # noqa: PLC0415
     import libjpeg  # noqa: F401, PLC0415
     import openjpeg  # noqa: F401, PLC0415
     import pydicom.pixels  # noqa: F401, PLC0415
+
+    cv2.setNumThreads(1)  # there is a child for every core
 
 
 def limit_this_process() -> None:

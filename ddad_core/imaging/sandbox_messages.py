@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,11 +19,14 @@ import numpy as np
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.deidentify import Identity
+from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.prepare import Display, Keeping, Kept, Prepared, Wanted
 from ddad_core.types import RadiographFacts, Window
 
 MAX_HEAD = 64 * 2**20
 MAX_BLOB = 1024 * 2**20
+SHARED_BYTES = MAX_FILE_BYTES + 2**20
+LEAST_SHARED = 2**16
 _LENGTH = struct.Struct("<Q")
 
 
@@ -83,13 +87,52 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes:
     return data
 
 
-def ask(data: bytes, wanted: Wanted, seconds: float) -> Message:
+class SharedMemory:
+    """Memory that both sides see, for what is too large for a pipe to be quick.
+
+    Args:
+        handle: Of a file in memory, ``SHARED_BYTES`` long; None where the system has none.
+    """
+
+    def __init__(self, handle: int | None) -> None:
+        self._map = None if handle is None else mmap.mmap(handle, SHARED_BYTES)
+
+    def put(self, data: bytes) -> int:
+        """Lay bytes down for the other side.
+
+        Returns:
+            How many; 0 if they must go by the pipe.
+        """
+        if self._map is None or not LEAST_SHARED <= len(data) <= SHARED_BYTES:
+            return 0
+        self._map[: len(data)] = data
+        return len(data)
+
+    def take(self, size: int) -> bytes:
+        """What the other side laid down.
+
+        Raises:
+            BrokenMessageError: There cannot be so much.
+        """
+        if self._map is None or not 0 <= size <= SHARED_BYTES:
+            raise BrokenMessageError
+        return self._map[:size]
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._map is not None:
+            self._map.close()
+
+
+def ask(data: bytes, wanted: Wanted, seconds: float, shared: SharedMemory) -> Message:
     """A request to prepare a file within so much processor time."""
     keep = {"key": wanted.keep.key.hex(), "site": wanted.keep.site} if wanted.keep else None
-    return Message({**asdict(wanted), "keep": keep, "seconds": seconds}, (data,))
+    size = shared.put(data)
+    head = {**asdict(wanted), "keep": keep, "seconds": seconds, "shared": size}
+    return Message(head, () if size else (data,))
 
 
-def asked(message: Message) -> tuple[bytes, Wanted]:
+def asked(message: Message, shared: SharedMemory) -> tuple[bytes, Wanted]:
     """The file and what is wanted of it, in the child."""
     head = message.head
     keep = head["keep"]
@@ -99,8 +142,10 @@ def asked(message: Message) -> tuple[bytes, Wanted]:
         thumbnail=head["thumbnail"],
         keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
         vouched=head["vouched"],
+        sha256=head["sha256"],
     )
-    return bytes(message.blobs[0]), wanted
+    data = shared.take(head["shared"]) if head["shared"] else bytes(message.blobs[0])
+    return data, wanted
 
 
 def refuse(error: RefusedImageError) -> Message:
@@ -108,10 +153,12 @@ def refuse(error: RefusedImageError) -> Message:
     return Message({"refused": [error.problem, error.next_step]})
 
 
-def answer(prepared: Prepared) -> Message:
+def answer(prepared: Prepared, shared: SharedMemory) -> Message:
     """The answer for a readable file."""
     kept, display = prepared.kept, prepared.display
+    size = shared.put(kept.data) if kept else 0
     head = {
+        "shared": size,
         "sha256": prepared.sha256,
         "facts": asdict(prepared.facts),
         "windows": [window_to(window) for window in prepared.windows],
@@ -136,13 +183,13 @@ def answer(prepared: Prepared) -> Message:
     blobs = (
         prepared.thumbnail,
         display.pixels if display else b"",
-        kept.data if kept else b"",
+        kept.data if kept and not size else b"",
         *(np.ascontiguousarray(grey).tobytes() for grey in prepared.grey.values()),
     )
     return Message(head, blobs)
 
 
-def answered(message: Message) -> Prepared:
+def answered(message: Message, shared: SharedMemory) -> Prepared:
     """What a child made of a file.
 
     Raises:
@@ -154,7 +201,8 @@ def answered(message: Message) -> Prepared:
         raise RefusedImageError(str(refused[0]), str(refused[1]))
     try:
         small, shown, stored, *greys = (bytes(blob) for blob in message.blobs)
-        display, kept = head["display"], head["kept"]
+        display, kept, size = head["display"], head["kept"], int(head["shared"])
+        stored = shared.take(size) if size else stored
         return Prepared(
             sha256=str(head["sha256"]),
             facts=_facts(head["facts"]),

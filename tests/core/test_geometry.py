@@ -5,7 +5,13 @@ import pytest
 from PIL import Image
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.geometry import image_to_map, map_to_image, normalise, to_network_grey
+from ddad_core.imaging.geometry import (
+    image_to_map,
+    map_to_image,
+    normalise,
+    to_network_grey,
+    to_network_greys,
+)
 from tests.core.synthetic import radiograph
 from tests.reference import ddad_numpy as reference
 
@@ -127,3 +133,13 @@ def test_positions_on_the_border_stay_inside_the_map():
     assert image_to_map(0, 0, **border) == (0, 0)
     assert image_to_map(50, 100, **border) == (63, 63)
     assert image_to_map(-3, 120, **border) == (63, 0)
+
+
+def test_several_sizes_are_each_as_alone() -> None:
+    pixels = np.random.default_rng(5).integers(0, 4096, (700, 610)).astype(np.float32)
+    image = radiograph(pixels)
+    found = to_network_greys(image, (64, 128, 512))
+    assert list(found) == [64, 128, 512]
+    for size, grey in found.items():
+        np.testing.assert_array_equal(grey, to_network_grey(image, size))
+    assert to_network_greys(image, ()) == {}

@@ -78,14 +78,14 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
         image_id=image.id,
         width=image.width,
         height=image.height,
-        pixels=view.pixels,
-        slope=image.slope,
-        intercept=image.intercept,
-        window=view.window,
+        pixels=view.display.pixels,
+        slope=view.display.slope,
+        intercept=view.display.intercept,
+        window=view.display.window,
         presets=tuple(
             replace(window, name=window.name or f"Window {i}")
             for i, window in enumerate(view.presets, 1)
-            if window != view.window
+            if window != view.display.window
         ),
         spacing_mm=image.spacing_mm,
         maps=maps,

@@ -72,9 +72,9 @@ def test_radiograph_is_taken_kept_and_scored(
     if image.stored_as == "dicom":
         file = ImageFiles(home).file(sha256, "dicom", stored_sha256=image.stored_sha256)
         np.testing.assert_array_equal(read_radiograph(file).pixels, original)
-    picture = empty.reading.open_case(ana, image.id).pixels
-    shown = np.frombuffer(zlib.decompress(picture), "<u2").reshape(original.shape)
-    np.testing.assert_array_equal(shown * image.slope + image.intercept, original)
+    display = empty.reading.open_case(ana, image.id).display
+    shown = np.frombuffer(zlib.decompress(display.pixels), "<u2").reshape(original.shape)
+    np.testing.assert_array_equal(shown * display.slope + display.intercept, original)
 
 
 def test_same_bytes_twice_are_one_case_whatever_their_name(
@@ -267,7 +267,7 @@ def test_curved_windows_come_back_as_the_file_has_them(
     case = empty.reading.open_case(ana, empty.intake.take(ana, "x", data).image_id or 0)
     windows = read_radiograph(data).windows
     assert [window.function for window in windows] == ["sigmoid", "lut"]
-    assert case.presets == windows and case.window == windows[0]
+    assert case.presets == windows and case.display.window == windows[0]
 
 
 def test_header_age_wins_over_what_is_known_besides(

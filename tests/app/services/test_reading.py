@@ -39,9 +39,13 @@ def test_case_carries_the_pixels_of_the_file_and_its_maps(
 ) -> None:
     case = loaded.reading.open_case(ana, ids["00000150"])
     image = case.image
-    sent = np.frombuffer(zlib.decompress(case.pixels), "<u2").reshape(image.height, image.width)
+    sent = np.frombuffer(zlib.decompress(case.display.pixels), "<u2").reshape(
+        image.height, image.width
+    )
     original = read_radiograph((REPOSITORY / "data/demo/00000150_002.png").read_bytes())
-    np.testing.assert_array_equal(sent * image.slope + image.intercept, original.pixels)
+    np.testing.assert_array_equal(
+        sent * case.display.slope + case.display.intercept, original.pixels
+    )
     card = loaded.models.card(case.model.name)
     names = [layer.name for layer in case.judgement.maps]
     assert names == [name for name in MAP_TITLES if name in card.maps] and "inter" in names
@@ -51,7 +55,7 @@ def test_case_carries_the_pixels_of_the_file_and_its_maps(
         assert np.isfinite(values).all() and layer.maximum > layer.threshold
         # Half of the places lie below the mean of normals there; nothing else is below zero.
         assert bool(values.min() < 0) is layer.name.startswith("c_")
-    assert case.window.width > 0
+    assert case.display.window.width > 0
     assert case.facts == "AP · F · 55 y · PNG · 1024 × 1024"
 
 

@@ -61,7 +61,7 @@ def test_case_opens_without_maps_or_flag_and_with_the_next_step(
     services: Services, image_id: int, ana: Reader
 ) -> None:
     case = services.reading.open_case(ana, image_id)
-    assert case.judgement is None and len(case.pixels) > 1000
+    assert case.judgement is None and len(case.display.pixels) > 1000
     assert case.refusal.startswith("The model “AE-U for adults")
     assert "calls nothing abnormal" in case.refusal and "Choose another model" in case.refusal
     assert (case.model.name, case.model.score_title) == (BASE, "")
