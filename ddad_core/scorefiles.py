@@ -6,6 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ def score_paths(
     device: str,
     output: Path | None,
     workers: int | None = None,
+    sandbox: Sandbox | None = None,
+    scorers: dict[str, Scorer] | None = None,
 ) -> Tally:
     """Score files, folders and ZIP archives and write the table.
 
@@ -91,6 +94,8 @@ def score_paths(
         device: "auto", "cpu" or "cuda".
         output: A .csv, .json or .parquet file, or None for CSV on standard output.
         workers: Child processes; as many as processors if None.
+        sandbox: To read in, for who scores more than once; started and ended here if None.
+        scorers: Loaded models by name, likewise; models that are missing are added to it.
 
     Returns:
         Counts by outcome and reason.
@@ -107,13 +112,12 @@ def score_paths(
         if not cards:
             problem = f"There is no model called {model} under {weights}."
             raise RequestError(problem, "See the models there are with `ddad models`.")
-    models = _Models(weights, cards, device)
-    workers = workers or processors()
+    models = _Models(weights, cards, device, {} if scorers is None else scorers)
     tally = Tally()
     hashes = {card.name: card.model_hash for card in cards}
     patience = 0.2 if sys.stderr.isatty() else 30.0
     with (
-        Sandbox(workers) as sandbox,
+        nullcontext(sandbox) if sandbox else Sandbox(workers or processors()) as readers,
         Table(output, hashes) as table,
         tqdm(total=total, desc="scoring", unit="file", mininterval=patience) as bar,
     ):
@@ -122,8 +126,10 @@ def score_paths(
             next(sources)
             _count(row, tally)
             bar.update()
-        sandbox.warm_up()
-        read = in_order(lambda source: _read(source, models, sandbox), sources, workers)
+        readers.warm_up()
+        # Twice as many threads as readers, so that none of these waits for a disk.
+        threads = 2 * readers.workers
+        read = in_order(lambda source: _read(source, models, readers), sources, threads)
         for batch in in_batches(read, BATCH_SIZE):
             _score(batch, models)
             table.write((one.identity, one.row) for one in batch)

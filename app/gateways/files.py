@@ -157,7 +157,8 @@ class ImageFiles:
             FilesError: A map is of another kind, or the disk does not take the file.
         """
         path = self._maps_path(sha256, model_hash)
-        _write_atomically(path, _encode_maps(maps))
+        # Maps can be made anew, and damaged ones are noticed: no wait for the disk.
+        _write_atomically(path, _encode_maps(maps), lasting=False)
 
     def maps(self, sha256: str, model_hash: str) -> dict[str, np.ndarray] | None:
         """The maps of an image under one version of a model, float32 (S, S) by name.
@@ -302,8 +303,13 @@ def _checksum(content: bytes) -> bytes:
     return f"{zlib.crc32(content):0{_CHECKSUM_DIGITS}x}".encode()
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it appears under its name complete, even if the power fails.
+def _write_atomically(path: Path, content: bytes, *, lasting: bool = True) -> None:
+    """Write a file so that it appears under its name complete.
+
+    Args:
+        path: The file.
+        content: All of it.
+        lasting: Also if the power fails a moment later.
 
     Raises:
         FilesError: The disk is full, or does not take the file. Nothing is left behind.
@@ -316,11 +322,13 @@ def _write_atomically(path: Path, content: bytes) -> None:
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        if lasting:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
     finally:

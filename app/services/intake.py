@@ -181,7 +181,8 @@ class IntakeService:
                 written.add(one.sha256)
             return one
 
-        read = in_order(work, sources, self._sandbox.workers)
+        # Twice as many as readers, so that none of these waits for a disk.
+        read = in_order(work, sources, 2 * self._sandbox.workers)
         try:
             for batch in in_batches(read, BATCH_SIZE):
                 outcomes = self._finish(reader, batch)

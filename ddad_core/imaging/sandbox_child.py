@@ -6,6 +6,7 @@ Limits are set on this process, so that a file can at worst end it, and only it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import warnings
@@ -27,6 +28,10 @@ RESIDENT_AFTER_WORK = 500 * 2**20
 """Bytes; a process that stays larger than this after a file is followed by a fresh one."""
 
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of mallopt, in glibc's malloc.h."""
+
+
 def main() -> int:
     """Answer requests until the keeper closes the pipe."""
     requests = os.fdopen(os.dup(0), "rb")
@@ -38,6 +43,7 @@ def main() -> int:
     handle = int(sys.argv[-1])
     shared = messages.SharedMemory(handle if handle >= 0 else None)
     _load_decoders()
+    _keep_freed_memory()
     limit_this_process()
     write = partial(_write_all, answers)
     messages.send(messages.Message({"ready": True}), write)
@@ -78,6 +84,17 @@ def _load_decoders() -> None:
     import pydicom.pixels  # noqa: F401, PLC0415
 
     cv2.setNumThreads(1)  # there is a child for every core
+
+
+def _keep_freed_memory() -> None:
+    """Let the allocator use memory again instead of giving it back after every file.
+
+    Fresh pages for some ten large arrays a file cost more than decoding it.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # glibc only
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, RESIDENT_AFTER_WORK)
 
 
 def limit_this_process() -> None:
