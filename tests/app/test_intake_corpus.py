@@ -144,7 +144,7 @@ def test_every_image_taken_can_be_opened(taken) -> None:
     ids = [o.image_id for o in outcomes if o.status not in ("refused", "known")]
     for image_id in ids[::7]:
         view = services.reading.open_case(Reader("Ben Okafor"), image_id)
-        assert view.judgement and view.pixels
+        assert view.judgement and view.display.pixels
 
 
 def test_no_patient_is_named_anywhere(taken) -> None:

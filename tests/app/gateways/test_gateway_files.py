@@ -214,8 +214,9 @@ def test_failed_write_leaves_nothing(
     with pytest.raises(FilesError, match=says) as caught:
         files.put_pixels(SHA, pixels)
     assert caught.value.next_step
-    with pytest.raises(FilesError, match=says):
-        files.put_maps(SHA, MODEL, maps)
+    if function == "replace":  # maps are not waited for: they can be made anew
+        with pytest.raises(FilesError, match=says):
+            files.put_maps(SHA, MODEL, maps)
     assert kept(tmp_path) == []
 
 

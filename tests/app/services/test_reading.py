@@ -262,7 +262,7 @@ def test_reads_survive_a_restart(
     before = loaded.reading.open_case(ana, ids["00000150"])
     again = build(loaded_home).reading.open_case(ana, ids["00000150"])
     assert again.read == saved and again.judgement.score == before.judgement.score
-    assert again.pixels == before.pixels
+    assert again.display.pixels == before.display.pixels
     assert [m.values for m in again.judgement.maps] == [m.values for m in before.judgement.maps]
 
 
