@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +17,8 @@ from app.ui.session import Session, session, widget_value
 
 READ_KEY = "upload-read"
 REFRESH_SECONDS = 0.5
+WIDTHS = {"File": 220, "Outcome": 190, "Case": 130, "Reason": 840}
+"""Pixels of the columns at 1440; they share what is wider in proportion."""
 
 OUTCOME_TITLES = {
     "scored": "Scored",
@@ -78,6 +81,8 @@ def _under_way(state: Session) -> None:
     with left:
         share = progress.done / progress.total if progress.total else 1.0
         st.progress(share, text=_progress_text(progress))
+        if batch.outcomes:
+            st.caption(_counts(batch.outcomes))
     with right:
         if st.button("Stop", width="stretch", disabled=progress.stopped):
             batch.stop()
@@ -109,13 +114,8 @@ def _take_over(state: Session, batch: Batch, progress: Progress) -> None:
 
 def _outcomes(context: Context, state: Session) -> None:
     outcomes = state.outcomes
-    counts = {title: sum(o.status == s for o in outcomes) for s, title in OUTCOME_TITLES.items()}
     section("Outcome of each file")
-    st.html(
-        '<div class="ddad-facts">'
-        + html.escape(" · ".join(f"{n} {title.lower()}" for title, n in counts.items() if n))
-        + "</div>"
-    )
+    st.html(f'<div class="ddad-facts">{html.escape(_counts(outcomes))}</div>')
     table = pd.DataFrame(
         [(o.file_name, OUTCOME_TITLES[o.status], o.label, o.reason) for o in outcomes],
         columns=["File", "Outcome", "Case", "Reason"],
@@ -123,7 +123,9 @@ def _outcomes(context: Context, state: Session) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        column_config={"Reason": st.column_config.TextColumn(width="large")},
+        column_config={
+            name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()
+        },
     )
     taken = _cases(outcomes)
     left, middle, right, _ = st.columns([1.4, 1.2, 1, 3])
@@ -143,6 +145,11 @@ def _outcomes(context: Context, state: Session) -> None:
         if st.button("Clear list", width="stretch"):
             state.outcomes.clear()
             st.rerun()
+
+
+def _counts(outcomes: Sequence[IntakeOutcome]) -> str:
+    counts = {title: sum(o.status == s for o in outcomes) for s, title in OUTCOME_TITLES.items()}
+    return " · ".join(f"{n} {title.lower()}" for title, n in counts.items() if n)
 
 
 def _read(context: Context, state: Session) -> None:
