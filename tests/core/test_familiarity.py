@@ -308,13 +308,15 @@ def test_scored_files_are_warned_and_keep_their_scores(tmp_path, gallery):
     names = ("plain.png", "inverted.png")
     for name, grey in zip(names, (gallery[3], 255 - gallery[3]), strict=True):
         Image.fromarray(np.kron(grey, np.ones((4, 4), np.uint8))).save(tmp_path / name)
-    rows = score_paths(
+    output = tmp_path / "out.json"
+    score_paths(
         [tmp_path / name for name in names],
         weights=WEIGHTS,
         model="nih-ae-u",
         device="cpu",
-        output=tmp_path / "out.csv",
+        output=output,
     )
+    rows = json.loads(output.read_text(encoding="utf-8"))
     assert [row["status"] for row in rows] == ["scored", "warned"]
     assert [row["warnings"] for row in rows] == ["", fam.INVERTED]
     assert all(row["score"] > 0 and row["abnormal"] is not None for row in rows)
