@@ -29,6 +29,7 @@ OPENINGS = 10
 GALLERY_IMAGES = OPENINGS + 1
 REDRAWS = 200
 UPLOADS = 5
+LARGE = (2500, 3000)
 SESSIONS = 10
 REDRAW_TARGET_MS = 16.0
 OPEN_TARGET_S = 0.5
@@ -231,7 +232,14 @@ def uploads(page: Page) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="ddad-bench-") as name:
         folder = Path(name)
         made = [write_synthetic(folder / f"synthetic-{i}.dcm", i) for i in range(UPLOADS)]
-        kinds = [(f"DICOM of {COLUMNS} x {ROWS}, 12 bits, synthetic, uncompressed", made)]
+        large = [
+            write_synthetic(folder / f"large-{i}.dcm", i, rows=LARGE[1], columns=LARGE[0])
+            for i in range(UPLOADS)
+        ]
+        kinds = [
+            (f"DICOM of {COLUMNS} x {ROWS}, 12 bits, synthetic, uncompressed", made),
+            (f"DICOM of {LARGE[0]} x {LARGE[1]}, 12 bits, synthetic, uncompressed", large),
+        ]
         real = Path(shared) / "dicom" / "philips_cr_monochrome1.dcm" if shared else None
         if real is not None and real.is_file():
             copies = [write_copy(real, folder / f"philips-{i}.dcm") for i in range(UPLOADS)]

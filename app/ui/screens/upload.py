@@ -16,7 +16,7 @@ from app.ui.context import Context
 from app.ui.session import Session, session, widget_value
 
 READ_KEY = "upload-read"
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 0.25
 WIDTHS = {"File": 220, "Outcome": 190, "Case": 130, "Reason": 840}
 """Pixels of the columns at 1440; they share what is wider in proportion."""
 
