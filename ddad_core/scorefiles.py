@@ -19,7 +19,7 @@ from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.imaging.prepare import Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
-from ddad_core.imaging.sources import FileSource, Source, sources_of
+from ddad_core.imaging.sources import Source, sources_of
 from ddad_core.imaging.suitability import check_suitability
 from ddad_core.journal import Row
 from ddad_core.outcomes import Tally
@@ -152,7 +152,7 @@ def _read(source: Source, models: _Models, sandbox: Sandbox) -> _Read:
         data = source.read()
         prepared = sandbox.prepare(data, Wanted(sizes=models.sizes))
     except (RefusedImageError, OSError) as error:
-        row.update(status="refused", reason=str(error), sha256=_sha256(source, data))
+        row.update(status="refused", reason=str(error), sha256=_digest(data))
         row["seconds"] = round(time.perf_counter() - started, 4)
         return _Read(source.identity, row)
     card = choose_card(models.cards, prepared.facts.age_years)
@@ -174,17 +174,9 @@ def _warnings(prepared: Prepared, card: Card) -> tuple[str, ...]:
     )
 
 
-def _sha256(source: Source, data: bytes | None) -> str | None:
-    """Digest of a refused file, however large; None if it cannot be read."""
-    if data is not None:
-        return hashlib.sha256(data).hexdigest()
-    try:
-        if isinstance(source, FileSource):
-            with source.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        pass
-    return None
+def _digest(data: bytes | None) -> str | None:
+    """SHA-256 of a refused file; None if it could not be had, or is too large to be looked at."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _score(batch: Sequence[_Read], models: _Models) -> None:

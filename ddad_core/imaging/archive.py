@@ -6,6 +6,7 @@ Nothing is unpacked to a disk and no entry's name is ever used as a path.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,11 @@ MAX_RATIO = 300
 """Unpacked by packed size of an entry; a real radiograph, however dark, stays below 100."""
 
 _ENCRYPTED = 0x1
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The others cannot be unpacked piece by piece, and so not within a limit."""
+
+_END, _END64, _LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+_LONGEST_END = 22 + 2**16
 _UNPACK = "Unpack the archive yourself and send the radiographs in it."
 
 
@@ -80,8 +85,15 @@ class Archive:
         stream: BinaryIO = io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
         length = stream.seek(0, io.SEEK_END)
         try:
+            _check_count(_declared_entries(stream, length))
             self._zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, ValueError, EOFError, OverflowError, NotImplementedError) as e:
+        except RefusedImageError:
+            stream.close()
+            raise
+        except (
+            zipfile.BadZipFile, ValueError, EOFError, OverflowError, NotImplementedError,
+            struct.error,
+        ) as e:  # fmt: skip
             stream.close()
             problem = "The ZIP archive is damaged or cut short: its list of files cannot be read."
             raise RefusedImageError(problem, "Transfer it again.") from e
@@ -93,9 +105,7 @@ class Archive:
             problem = "The file is an office document, not an archive of radiographs."
             raise RefusedImageError(problem, "Send the radiographs themselves.")
         total = sum(info.file_size for info in self._infos)
-        if len(self._infos) > MAX_ENTRIES:
-            problem = f"The ZIP archive has {len(self._infos)} files; {MAX_ENTRIES} at most."
-            raise RefusedImageError(problem, "Send them in several archives, or as a folder.")
+        _check_count(len(self._infos))
         if total > MAX_TOTAL_BYTES:
             problem = f"The ZIP archive grows to {total / 2**30:.0f} GB when it is unpacked."
             raise RefusedImageError(problem, _UNPACK)
@@ -111,9 +121,7 @@ class Archive:
             if not any(part.startswith(".") and part not in (".", "..") for part in parts) and (
                 "__MACOSX" not in parts
             ):
-                name = "".join(
-                    c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in info.filename
-                )
+                name = printable(info.filename)
                 yield Entry(name, self, info)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
@@ -134,7 +142,7 @@ class Archive:
                 data = stream.read(MAX_FILE_BYTES + 1)  # whatever the archive says of its size
         except (
             zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError,
-            NotImplementedError,
+            NotImplementedError, struct.error, MemoryError,
         ) as error:  # fmt: skip
             problem = "The file in the ZIP archive is damaged: it cannot be unpacked."
             raise RefusedImageError(problem, "Transfer the archive again.") from error
@@ -143,3 +151,32 @@ class Archive:
             problem = "The file in the ZIP archive is an archive itself."
             raise RefusedImageError(problem, _UNPACK)
         return data
+
+
+def printable(name: str) -> str:
+    """A file's name as it may be shown: no control characters, and no bytes that are no text."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_ENTRIES:
+        problem = f"The ZIP archive has {count} files; {MAX_ENTRIES} at most."
+        raise RefusedImageError(problem, "Send them in several archives, or as a folder.")
+
+
+def _declared_entries(stream: BinaryIO, length: int) -> int:
+    """How many entries the end of the archive declares, before any is read into memory."""
+    start = stream.seek(max(length - _LONGEST_END, 0))
+    tail = stream.read()
+    at = tail.rfind(_END)
+    if at < 0 or at + 22 > len(tail):
+        return 0  # told by zipfile
+    count = int.from_bytes(tail[at + 10 : at + 12], "little")
+    locator = tail[max(at - 20, 0) : at]
+    if count == 0xFFFF and locator.startswith(_LOCATOR64):
+        stream.seek(min(int.from_bytes(locator[8:16], "little"), start + at))
+        end = stream.read(56)
+        if end.startswith(_END64):
+            count = int.from_bytes(end[32:40], "little")
+    return count

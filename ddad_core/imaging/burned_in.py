@@ -62,7 +62,7 @@ def _to_grey(pixels: np.ndarray) -> np.ndarray:
 
 def _has_line(ink: np.ndarray, mask: np.ndarray) -> bool:
     n, labels, stats, centres = cv2.connectedComponentsWithStats(
-        mask, connectivity=8, ltype=cv2.CV_16U
+        mask, connectivity=8, ltype=cv2.CV_32S
     )
     left, _, width, height, area = stats.T
     shape = (height >= HEIGHTS[0]) & (height <= HEIGHTS[1]) & (width <= 1.7 * height)

@@ -71,7 +71,7 @@ def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
         problem = "The file is a DICOMDIR, the table of contents of a disc, not an image."
         raise RefusedImageError(problem, "Send the image files that lie beside it.")
     if modality not in _RADIOGRAPHS + _CAPTURES and not (vouched and not modality):
-        problem = f"The modality is {_modality_words(modality)}; {_EXPECTED}."
+        problem = f"The modality is {_modality_words(tags)}; {_EXPECTED}."
         raise RefusedImageError(problem, _SEND_RADIOGRAPH)
     for uid in classes:
         if uid.type == "SOP Class" and uid not in _RADIOGRAPH_CLASSES:
@@ -100,10 +100,11 @@ def check_kind(tags: Dataset, *, vouched: bool = False) -> None:
     raise RefusedImageError(problem, "Export the image again from the PACS.")
 
 
-def _modality_words(modality: str | None) -> str:
-    if modality is None:
+def _modality_words(tags: Dataset) -> str:
+    if not text_of(tags, "Modality").strip():
         return "not given"
-    words = MODALITIES.get(modality)
+    modality = code(tags, "Modality")
+    words = MODALITIES.get(modality or "")
     return f"{words} ({modality})" if words else "a code that is not known here"
 
 

@@ -12,7 +12,7 @@ MAX_FILE_BYTES = 128 * 2**20
 MAX_GROWTH_BYTES = 800 * 2**20
 """Memory that reading one file may take, beyond what the reader has before it."""
 
-SECONDS, SECONDS_PER_MB, MAX_SECONDS = 4.0, 0.1, 9.0
+SECONDS, SECONDS_PER_MB, MAX_SECONDS = 4.0, 0.04, 9.0
 """Processor time for one file: more for large ones, which honest decoders need."""
 
 

@@ -23,7 +23,8 @@ def only_used_bits(source: Dataset, value: bytes) -> bytes:
     length = int(source.Rows) * int(source.Columns) * allocated // 8
     if len(value) != length:
         value = value[:length]
-    shift = max(int(source.get("HighBit", bits - 1)) + 1 - bits, 0)
+    high_bit = min(int(source.get("HighBit", bits - 1)), allocated - 1)  # as it is read
+    shift = max(high_bit + 1 - bits, 0)
     top = min(bits + shift, allocated)
     if top == allocated and shift == 0:
         return value

@@ -21,6 +21,9 @@ COLOUR_PEAK = 40
 """Grey levels, mean and 99th percentile of max(R, G, B) - min(R, G, B). Grey radiographs saved
 as colour JPEG stay far below; a small coloured marker passes, a photograph or heat map does not."""
 
+_MAX_CHUNKS = 100_000
+"""A piece of 8 KB each, as encoders write them, is far more than the largest picture."""
+
 _PNG_BIT_DEPTH = 24
 """Offset in the file: IHDR is always the first chunk (PNG, third edition, section 11.2.1)."""
 
@@ -95,8 +98,12 @@ def _check_png_chunks(data: bytes) -> None:
     Raises:
         RefusedImageError: A checksum is wrong, or the end is missing.
     """
-    position, name = 8, b""
+    position, name, count = 8, b"", 0
     while name != b"IEND":
+        count += 1
+        if count > _MAX_CHUNKS:
+            problem = f"The PNG file is cut into more than {_MAX_CHUNKS} pieces."
+            raise RefusedImageError(problem, "Export it again.")
         length = int.from_bytes(data[position : position + 4], "big")
         name = data[position + 4 : position + 8]
         body_end = position + 8 + length

@@ -28,8 +28,8 @@ from ddad_core.imaging.prepare import Prepared, Wanted
 
 _SOURCES = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
-_PATIENCE = 4.0
-"""Wall time allowed for each second of processor time: the machine may be busy."""
+_PATIENCE, _LONGEST_SECONDS = 4.0, 10.0
+"""Wall time allowed for each second of processor time, for the machine may be busy; and at most."""
 
 _PIPE_BYTES = 2**20
 _TOO_LONG = "Reading the file takes longer than a radiograph needs."
@@ -118,6 +118,10 @@ class _Child:
             return self._process.wait(5)
         return None
 
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process.poll() is not None
+
     def status(self) -> int | None:
         """Exit status if it ended by itself, perhaps this very moment; else None."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -147,6 +151,11 @@ class _Child:
             done += count
         view.release()
         return bytes(data) if size <= _SMALL else data  # type: ignore[return-value]
+
+
+def _patience(seconds: float) -> float:
+    """Wall time for a file that may take so much processor time."""
+    return min(_PATIENCE * seconds, max(_LONGEST_SECONDS, 1.5 * seconds))
 
 
 def _memory_file() -> int:
@@ -194,16 +203,17 @@ class Sandbox:
         """
         check_size_in_bytes(len(data))
         child = self._idle.get()
+        leaving = False
         try:
+            if child and child.ended():  # between two files: the next one is not to blame
+                child = self._replace(child)
             child = child or self._start()
             child.wait_until_ready()
             seconds = self._seconds(len(data))
             request = messages.ask(data, wanted, seconds, child.shared)
-            reply = child.exchange(request, _PATIENCE * seconds)
-            prepared = messages.answered(reply, child.shared)
-            if reply.head.get("leaving"):
-                child = self._replace(child)
-            return prepared
+            reply = child.exchange(request, _patience(seconds))
+            leaving = bool(reply.head.get("leaving"))
+            return messages.answered(reply, child.shared)
         except (_ChildLostError, messages.BrokenMessageError):
             assert child
             status = child.status()
@@ -214,6 +224,8 @@ class Sandbox:
             child = None
             raise
         finally:
+            if leaving and child:  # whatever became of its file
+                child = self._replace(child)
             self._idle.put(child)
 
     def warm_up(self, *, wait: bool = False) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.archive import Archive, Entry, is_archive
+from ddad_core.imaging.archive import Archive, Entry, is_archive, printable
 from ddad_core.imaging.files import find_files
-from ddad_core.imaging.limits import check_file_size
+from ddad_core.imaging.limits import MAX_FILE_BYTES, check_file_size, check_size_in_bytes
 
 
 class Source(Protocol):
@@ -45,22 +46,28 @@ class FileSource:
 
     @property
     def name(self) -> str:
-        """Its path."""
-        return str(self.path)
+        """Its path, of printable characters."""
+        return printable(str(self.path))
 
     @property
     def identity(self) -> str:
         """From path, size and time of change."""
         try:
-            stat = self.path.stat()
+            found = self.path.stat()
         except OSError:
             return _digest(self.path.absolute())
-        return _digest(self.path.absolute(), stat.st_size, stat.st_mtime_ns)
+        return _digest(self.path.absolute(), found.st_size, found.st_mtime_ns)
 
     def read(self) -> bytes:
         """See :class:`Source`."""
-        check_file_size(self.path)
-        return self.path.read_bytes()
+        try:
+            check_file_size(self.path)
+            with self.path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)  # it may have grown meanwhile
+        except OSError as error:
+            raise _unopened(error) from error
+        check_size_in_bytes(len(data))
+        return data
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,16 @@ def sources_of(paths: Sequence[Path]) -> Iterator[Source]:
     for path in find_files(paths):
         source = FileSource(path)
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device has no end
+                problem = "This is no file, but a pipe, a device or the like."
+                error = RefusedImageError(problem, "Give files and folders.")
+                yield RefusedSource(source.name, source.identity, error)
+                continue
             with path.open("rb") as file:
                 archive = is_archive(file.read(4))
-        except OSError:
-            archive = False  # told when the file is read
+        except OSError as error:
+            yield RefusedSource(source.name, source.identity, _unopened(error))
+            continue
         if archive:
             yield from _entries(path, source.name, source.identity)
         else:
@@ -154,8 +167,7 @@ def _entries(file: Path | bytes, name: str, identity: str) -> Iterator[Source]:
         yield RefusedSource(name, identity, error)
         return
     except OSError as error:
-        problem = f"The archive cannot be opened ({error.strerror})."
-        yield RefusedSource(name, identity, RefusedImageError(problem, "Check its permissions."))
+        yield RefusedSource(name, identity, _unopened(error))
         return
     found = False
     for entry in archive.entries():
@@ -164,6 +176,11 @@ def _entries(file: Path | bytes, name: str, identity: str) -> Iterator[Source]:
     if not found:
         problem = "The ZIP archive holds no file."
         yield RefusedSource(name, identity, RefusedImageError(problem, "Send the radiographs."))
+
+
+def _unopened(error: OSError) -> RefusedImageError:
+    problem = f"The file cannot be opened ({error.strerror or 'no reason given'})."
+    return RefusedImageError(problem, "Check that it is there and that you may read it.")
 
 
 def _digest(*parts: object) -> str:

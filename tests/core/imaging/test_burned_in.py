@@ -76,3 +76,10 @@ def test_text_on_a_large_radiograph_is_found_quickly(chest):
     assert text_warning(marked) == WARNING
     assert text_warning(large) is None
     assert time.perf_counter() - started < 0.5  # some 10 ms each on an idle core
+
+
+def test_a_dithered_picture_is_no_error():
+    dots = np.random.default_rng(1).integers(0, 2, (1024, 1024)).astype(np.float32)
+    dots[::2] = 0
+    dots[:, ::2] = 0  # some hundred thousand separate specks
+    text_warning(dots * 255)

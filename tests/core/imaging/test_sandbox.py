@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
 from ddad_core.imaging.prepare import Keeping, Wanted, prepare
 from ddad_core.imaging.sandbox import Sandbox
+from ddad_core.imaging.sandbox_messages import Message
+from tests.core.imaging.fuzz_seeds import dicom
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DEMO = REPOSITORY / "data" / "demo"
@@ -96,7 +99,14 @@ def test_a_child_that_dies_costs_its_file_and_no_other(png: bytes) -> None:
     with Sandbox(1) as sandbox:
         sandbox.prepare(png, Wanted())
         (pid,) = processes(sandbox)
-        os.kill(pid, signal.SIGSEGV)
+        (child,) = sandbox._all
+        send = child._write
+
+        def send_and_kill(data: bytes) -> None:
+            send(data)
+            os.kill(pid, signal.SIGSEGV)
+
+        child._write = send_and_kill
         with pytest.raises(RefusedImageError, match="brings its reader down") as caught:
             sandbox.prepare(png, Wanted())
         assert caught.value.next_step
@@ -180,3 +190,39 @@ def test_the_next_user_waits_for_a_free_child_not_for_ever(png: bytes) -> None:
         for thread in threads:
             thread.join(60)
         assert results == [1024] * 4
+
+
+def test_a_refused_file_that_leaves_its_child_large_costs_no_other_file(png: bytes) -> None:
+    """The child says that it leaves; the next file must not find it gone."""
+    with Sandbox(1) as sandbox:
+        sandbox.prepare(png, Wanted())
+        before = processes(sandbox)
+        (child,) = sandbox._all
+        original = child.exchange
+
+        def leaving(request: Message, seconds: float) -> Message:
+            reply = original(request, seconds)
+            child._process.kill()
+            return Message({**reply.head, "leaving": True}, reply.blobs)
+
+        child.exchange = leaving
+        with pytest.raises(RefusedImageError, match="text file"):
+            sandbox.prepare(b"not an image", Wanted())
+        assert sandbox.prepare(png, Wanted()).width == 1024
+        assert not before & processes(sandbox)
+
+
+def test_a_child_that_ended_between_two_files_is_replaced_unnoticed(png: bytes) -> None:
+    with Sandbox(1) as sandbox:
+        sandbox.prepare(png, Wanted())
+        (child,) = sandbox._all
+        child._process.kill()
+        child._process.wait(5)
+        assert sandbox.prepare(png, Wanted()).width == 1024
+
+
+def test_an_odd_high_bit_is_the_same_for_reading_and_for_keeping() -> None:
+    data = dicom(ExplicitVRLittleEndian, HighBit=40)
+    kept = prepare(data, ALL).kept
+    assert kept
+    np.testing.assert_array_equal(read_radiograph(kept.data).pixels, read_radiograph(data).pixels)

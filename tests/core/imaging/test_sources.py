@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ddad_core.errors import RefusedImageError, RequestError
@@ -69,3 +71,40 @@ def test_what_is_handed_over_is_itself_or_an_archives_files() -> None:
 def test_a_path_that_is_not_there_is_an_error(tmp_path) -> None:
     with pytest.raises(RequestError, match="no file or folder"):
         list(sources_of([tmp_path / "none"]))
+
+
+def test_what_is_no_file_is_refused_unread(tmp_path) -> None:
+    os.mkfifo(tmp_path / "a-pipe.dcm")
+    (tmp_path / "b-zeros.dcm").symlink_to("/dev/zero")
+    (tmp_path / "c-nowhere.dcm").symlink_to(tmp_path / "none")
+    (tmp_path / "d-loop").symlink_to(tmp_path / "d-loop")
+    (tmp_path / "good").write_bytes(b"1")
+    *odd, good = sources_of([tmp_path])
+    assert good.read() == b"1" and len(odd) == 4
+    for source, words in zip(
+        odd, ("a pipe", "a device", "cannot be opened", "cannot be"), strict=True
+    ):
+        with pytest.raises(RefusedImageError, match=words) as caught:
+            source.read()
+        assert caught.value.next_step and str(tmp_path) not in str(caught.value)
+
+
+def test_a_file_that_grows_is_read_no_further_than_the_limit(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"1" * 100)
+    monkeypatch.setattr("ddad_core.imaging.sources.check_file_size", lambda path: None)
+    monkeypatch.setattr("ddad_core.imaging.sources.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("ddad_core.imaging.limits.MAX_FILE_BYTES", 10)
+    (source,) = sources_of([path])
+    with pytest.raises(RefusedImageError, match="at most"):
+        source.read()
+
+
+def test_any_name_can_be_shown_and_written(tmp_path) -> None:
+    for name in (b"bad\xff.png", b"two\nlines", b"red\x1b[31m"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"1")
+    sources = list(sources_of([tmp_path]))
+    assert len(sources) == 3
+    for source in sources:
+        assert source.name.isprintable() and source.name.encode("utf-8")
+        assert source.read() == b"1" and len(source.identity) == 64
