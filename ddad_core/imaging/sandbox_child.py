@@ -24,7 +24,10 @@ try:
 except ImportError:  # Windows has no such limits; there a time limit alone holds
     resource = None  # type: ignore[assignment]
 
-RESIDENT_AFTER_WORK = 500 * 2**20
+KEPT_FREE = 128 * 2**20
+"""Bytes of freed memory that a process holds ready for the next file."""
+
+RESIDENT_AFTER_WORK = 400 * 2**20
 """Bytes; a process that stays larger than this after a file is followed by a fresh one."""
 
 
@@ -94,7 +97,7 @@ def _keep_freed_memory() -> None:
     with contextlib.suppress(OSError, AttributeError):  # glibc only
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 2**30)
-        mallopt(_M_TRIM_THRESHOLD, RESIDENT_AFTER_WORK)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_FREE)
 
 
 def limit_this_process() -> None:
