@@ -15,7 +15,7 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import header
 from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.lookup import apply_modality
-from ddad_core.imaging.pixeldata import PixelFormat, read_stored_values
+from ddad_core.imaging.pixeldata import PixelFormat, highest_bit, read_stored_values
 from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.imaging.windows import read_windows
@@ -128,12 +128,11 @@ def _pixel_format(tags: Dataset) -> PixelFormat:
             "expected 2 to 16 bits in 8 or 16."
         )
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    high_bit = tags.get("HighBit")
     return PixelFormat(
         rows=rows,
         columns=columns,
         allocated=allocated,
         bits=bits,
-        high_bit=bits - 1 if high_bit is None else min(int(high_bit), allocated - 1),
+        high_bit=highest_bit(tags, allocated=allocated, bits=bits),
         signed=bool(tags.get("PixelRepresentation")),
     )

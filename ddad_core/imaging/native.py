@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
+from ddad_core.imaging.pixeldata import highest_bit
+
 
 def only_used_bits(source: Dataset, value: bytes) -> bytes:
     """Cut pixel data to its picture and clear the bits that no pixel uses.
@@ -23,8 +25,7 @@ def only_used_bits(source: Dataset, value: bytes) -> bytes:
     length = int(source.Rows) * int(source.Columns) * allocated // 8
     if len(value) != length:
         value = value[:length]
-    high_bit = min(int(source.get("HighBit", bits - 1)), allocated - 1)  # as it is read
-    shift = max(high_bit + 1 - bits, 0)
+    shift = max(highest_bit(source, allocated=allocated, bits=bits) + 1 - bits, 0)
     top = min(bits + shift, allocated)
     if top == allocated and shift == 0:
         return value

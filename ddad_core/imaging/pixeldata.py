@@ -92,6 +92,18 @@ class StoredValues:
     high: int
 
 
+def highest_bit(tags: Dataset, *, allocated: int, bits: int) -> int:
+    """High Bit as it is read: within the cell, and where values end if the header says nothing.
+
+    Args:
+        tags: The header.
+        allocated: Bits Allocated.
+        bits: Bits Stored.
+    """
+    said = tags.get("HighBit")
+    return bits - 1 if said is None else min(int(said), allocated - 1)
+
+
 def read_stored_values(dataset: Dataset, data: bytes, format: PixelFormat) -> StoredValues:
     """Decode the pixels of a data set.
 
