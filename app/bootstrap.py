@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from app.gateways.anchor import AnchorFile
 from app.gateways.files import ImageFiles
+from app.services.access import Access
 from app.services.container import Services
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
@@ -33,7 +35,9 @@ def build_services(settings: Settings) -> Services:
         StoreError: The database cannot be opened or upgraded.
     """
     migrate(settings.database_url)
-    store = UnitOfWork(create_store_engine(settings.database_url))
+    anchor = AnchorFile(settings.home / "audit.anchor")
+    store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
+    access = Access(store)
     files = ImageFiles(settings.home)
     key = pseudonym_key(store, settings.pseudonym_key_file)
     models = ModelService(settings.weights, settings.device, store)
@@ -42,6 +46,7 @@ def build_services(settings: Settings) -> Services:
     scoring = ScoringService(store, files, images, models)
     intake = IntakeService(
         store,
+        access,
         files,
         models,
         scoring,
@@ -50,13 +55,14 @@ def build_services(settings: Settings) -> Services:
         keep_originals=settings.keep_originals,
     )
     return Services(
+        access=access,
         sandbox=sandbox,
         models=models,
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),
-        worklist=WorklistService(store, models, scoring),
-        reading=ReadingService(store, images, models, scoring),
-        tuning=TuningService(store, models),
-        exporting=ExportingService(store),
-        patients=PatientService(store),
+        worklist=WorklistService(store, access, models, scoring),
+        reading=ReadingService(store, access, images, models, scoring),
+        tuning=TuningService(store, access, models),
+        exporting=ExportingService(store, access),
+        patients=PatientService(store, access),
     )

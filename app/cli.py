@@ -66,12 +66,12 @@ def _import(arguments: argparse.Namespace) -> int:
     from app.bootstrap import build_services
     from app.importing import ImportRequest, import_files
     from app.services.intake import STATUSES
-    from app.services.people import Reader
+    from app.services.people import Person
 
     if not arguments.paths and not arguments.gallery:
         problem = "Nothing to import."
         raise RequestError(problem, "Give files, folders or ZIP archives, or --gallery.")
-    reader = Reader.named(arguments.reader)
+    reader = Person.named(arguments.reader)
     settings = load_settings(os.environ)
     services = build_services(settings)
     try:
@@ -92,8 +92,10 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from app.bootstrap import build_services
+    from app.services.people import Person
 
-    export = build_services(load_settings(os.environ)).exporting.export()
+    services = build_services(load_settings(os.environ))
+    export = services.exporting.export(Person.named("ddad-admin"))
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for table, rows in export.tables.items():
         path = arguments.folder / f"{table}.csv"

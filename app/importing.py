@@ -22,7 +22,7 @@ from app.services.intake import (
     IntakeService,
     Provenance,
 )
-from app.services.people import Reader
+from app.services.people import Person
 from ddad_core.errors import RequestError
 from ddad_core.imaging.sources import Source, sources_of
 from ddad_core.journal import Journal
@@ -45,7 +45,7 @@ class ImportRequest:
     """
 
     paths: Sequence[Path]
-    reader: Reader
+    reader: Person
     outcomes: Path | None
     journals: Path
 
@@ -82,7 +82,7 @@ def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
 
 def _take(
     intake: IntakeService,
-    reader: Reader,
+    reader: Person,
     sources: Iterator[Source],
     journal: Journal,
     tally: Tally,

@@ -12,7 +12,7 @@ import streamlit as st
 from app.bootstrap import build_services
 from app.gate import ensure_guarded
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 from app.settings import load_settings
 from app.ui.chrome import apply_style, welcome
 from app.ui.context import Context
@@ -47,7 +47,7 @@ def _ask_reader() -> None:
         )
         if st.form_submit_button("Start", type="primary"):
             with errors_shown():
-                session().reader = Reader.named(name)
+                session().reader = Person.named(name)
                 st.rerun()
         st.caption(
             "Decision support for research. Not a medical device: not for diagnosis, triage or "

@@ -30,7 +30,7 @@ from pydicom.uid import JPEG2000Lossless
 from app.bootstrap import build_services
 from app.services.container import Services
 from app.services.intake import UPLOAD
-from app.services.people import Reader
+from app.services.people import Person
 from app.settings import load_settings
 from benchmarks.figures import Figure, show, spread
 from benchmarks.scoring import published_loop
@@ -58,7 +58,7 @@ ENCODINGS = {"uncompressed": "", "JPEG 2000 (lossless)": JPEG2000Lossless}
 TARGETS = {"uncompressed": 4.0, "JPEG 2000 (lossless)": 2.0}
 SHARE_TARGET = 0.7
 SIDES = {"score": "`ddad score`", "intake": "Whole intake"}
-READER = Reader("Benchmark")
+READER = Person.named("Benchmark")
 PUBLISHED_SIDES = (512, 64)
 
 

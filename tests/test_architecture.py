@@ -29,7 +29,7 @@ SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py")
 RULES = (
     Rule("ddad_core/", ("app", "streamlit", "sqlalchemy", *HTTP_CLIENTS)),
     Rule("", ("streamlit",), apart=SERVES_STREAMLIT),
-    Rule("app/ui/", ("app.store",), allowed=("app.store.records",)),
+    Rule("app/ui/", ("app.store",), allowed=("app.store.records", "app.store.account_records")),
     Rule("app/ui/", ("app.gateways", "torch", "sqlalchemy")),
     Rule("app/store/", ("app.gateways", "app.services", "app.ui")),
     Rule("app/gateways/", ("app.store", "app.services", "app.ui")),

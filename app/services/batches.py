@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from app.services.intake import UPLOAD, IntakeOutcome, IntakeService
-from app.services.people import Reader
+from app.services.people import Person
 from ddad_core.errors import DdadError
 from ddad_core.imaging.sources import Source, sources_in
 
@@ -58,7 +58,7 @@ class Batch:
         outcomes: Of the files dealt with so far; only ever added to.
     """
 
-    reader: Reader
+    reader: Person
     total: int
     outcomes: list[IntakeOutcome] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
@@ -101,7 +101,7 @@ class Batch:
             self._ended = time.monotonic()
 
 
-def start_batch(intake: IntakeService, reader: Reader, files: Sequence[tuple[str, bytes]]) -> Batch:
+def start_batch(intake: IntakeService, reader: Person, files: Sequence[tuple[str, bytes]]) -> Batch:
     """Begin to take files in; ZIP archives are taken in file by file.
 
     Args:

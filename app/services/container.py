@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.services.access import Access
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -19,6 +20,7 @@ from ddad_core.imaging.sandbox import Sandbox
 class Services:
     """Every use case of the app, on one store and one set of models."""
 
+    access: Access
     sandbox: Sandbox
     models: ModelService
     intake: IntakeService

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.services.access import Access
+from app.services.people import Action, Person
 from app.store.records import ImageRecord, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core import __version__
@@ -78,11 +80,24 @@ class Export:
 class ExportingService:
     """Reads the whole store in one consistent state."""
 
-    def __init__(self, store: UnitOfWork) -> None:
+    def __init__(self, store: UnitOfWork, access: Access) -> None:
         self._store = store
+        self._access = access
 
-    def export(self) -> Export:
-        """Gather all tables; of a patient they have the pseudonym, for no more is stored."""
+    def export(self, person: Person) -> Export:
+        """Gather all tables; of a patient they have the pseudonym, for no more is stored.
+
+        Raises:
+            ForbiddenError: The person may not export.
+        """
+        self._access.require(person, Action.EXPORT)
+        export = self._gathered()
+        rows = {table: len(found) for table, found in export.tables.items()}
+        with self._store.writing() as repositories:
+            repositories.audit.append(person.did("export", "all tables", after={"rows": rows}))
+        return export
+
+    def _gathered(self) -> Export:
         with self._store.reading() as repositories:
             images = {image.id: image for image in repositories.images.list_all()}
             reads = list(repositories.reads.iter_all())

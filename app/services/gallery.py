@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.services.intake import IntakeOutcome, IntakeService, Provenance
-from app.services.people import Reader
+from app.services.people import Person
 from app.store.records import Box
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 from ddad_core.imaging.sources import FileSource
 
 LIST_FILE = "gallery.csv"
-LOADER = Reader("DDAD Review")
+LOADER = Person.named("DDAD Review", "reader")
 
 
 @dataclass(frozen=True)

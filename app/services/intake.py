@@ -10,10 +10,12 @@ from typing import Literal
 import numpy as np
 
 from app.gateways.files import ImageFiles
+from app.services.access import Access
 from app.services.identity import Conflict, Known, place
 from app.services.models import ModelService
-from app.services.people import Reader
+from app.services.people import Action, Person
 from app.services.scoring import ScoringService, ToScore
+from app.store.account_records import NewAuditEvent
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import DdadError, RefusedImageError, UncalibratedError
@@ -115,6 +117,7 @@ class IntakeService:
 
     Args:
         store: The database.
+        access: Who may take images in.
         files: The image store.
         models: The models at hand.
         scoring: Scores what was kept.
@@ -126,6 +129,7 @@ class IntakeService:
     def __init__(
         self,
         store: UnitOfWork,
+        access: Access,
         files: ImageFiles,
         models: ModelService,
         scoring: ScoringService,
@@ -135,6 +139,7 @@ class IntakeService:
         keep_originals: bool = False,
     ) -> None:
         self._store = store
+        self._access = access
         self._files = files
         self._models = models
         self._scoring = scoring
@@ -143,7 +148,7 @@ class IntakeService:
         self._keep_originals = keep_originals
 
     def take(
-        self, reader: Reader, file_name: str, data: bytes, provenance: Provenance = UPLOAD
+        self, reader: Person, file_name: str, data: bytes, provenance: Provenance = UPLOAD
     ) -> IntakeOutcome:
         """Read, keep and score one file.
 
@@ -151,15 +156,17 @@ class IntakeService:
         of uploads carry patients' names often enough.
 
         Raises:
+            ForbiddenError: The person may not take images in.
             FilesError: The disk does not take the image.
             StoreError: The database does not take it.
             ModelError: The model's files are damaged.
             SandboxError: No process can be started that reads files.
         """
+        self._access.require(reader, Action.TAKE_IN)
         return self._finish(reader, [self._read(BytesSource(file_name, data), provenance)])[0]
 
     def take_many(
-        self, reader: Reader, sources: Iterable[tuple[Source, Provenance]]
+        self, reader: Person, sources: Iterable[tuple[Source, Provenance]]
     ) -> Iterator[IntakeOutcome]:
         """Read, keep and score many files on all cores; memory does not grow with their number.
 
@@ -173,6 +180,7 @@ class IntakeService:
         Raises:
             DdadError: As :meth:`take`; files before the one that fails are kept.
         """
+        self._access.require(reader, Action.TAKE_IN)
         written: set[str] = set()  # files that may have no row yet
 
         def work(pair: tuple[Source, Provenance]) -> _Read:
@@ -221,7 +229,7 @@ class IntakeService:
         light = replace(prepared, kept=replace(kept, data=b""))
         return _Read(name, provenance, sha256, prepared=light, stored_sha256=digest)
 
-    def _finish(self, reader: Reader, batch: Sequence[_Read]) -> list[IntakeOutcome]:
+    def _finish(self, reader: Person, batch: Sequence[_Read]) -> list[IntakeOutcome]:
         """Give read files their rows and scores.
 
         Raises:
@@ -241,18 +249,18 @@ class IntakeService:
         outcomes = [one.outcome or placed[i].outcome for i, one in enumerate(good)]
         return [outcome for outcome in outcomes if outcome]
 
-    def _placed(self, reader: Reader, batch: Sequence[_Read]) -> dict[int, _Placed]:
+    def _placed(self, reader: Person, batch: Sequence[_Read]) -> dict[int, _Placed]:
         """Rows for all new images of a batch, in one transaction."""
         placed: dict[int, _Placed] = {}
-        if all(one.prepared is None for one in batch):
-            return placed
         with self._store.writing() as repositories:
             for i, one in enumerate(batch):
                 if one.prepared is not None:
                     placed[i] = self._place(repositories, reader, one)
+                outcome = one.outcome or placed[i].outcome
+                repositories.audit.append(_on_record(reader, placed.get(i), outcome))
         return placed
 
-    def _place(self, repositories: Repositories, reader: Reader, one: _Read) -> _Placed:
+    def _place(self, repositories: Repositories, reader: Person, one: _Read) -> _Placed:
         assert one.prepared and one.prepared.kept
         kept = one.prepared.kept
         found = place(
@@ -323,7 +331,18 @@ def _outcome(one: _Placed, status: Status, reasons: tuple[str, ...]) -> IntakeOu
     return IntakeOutcome(one.read.name, status, image.id, image.label, reason)
 
 
-def _new_image(one: _Read, kept: Kept, reader: Reader) -> NewImage:
+def _on_record(
+    reader: Person, placed: _Placed | None, outcome: IntakeOutcome | None
+) -> NewAuditEvent:
+    """The record of a file that was brought; its name and what is wrong with it stay out."""
+    if outcome is not None and outcome.image_id is None:
+        return reader.did("refusal", "file")
+    image_id = outcome.image_id if outcome else placed.image.id if placed else None
+    after = {"known": True} if outcome else {"known": False}
+    return reader.did("upload", f"image {image_id}", after=after)
+
+
+def _new_image(one: _Read, kept: Kept, reader: Person) -> NewImage:
     assert one.prepared
     prepared, provenance, facts = one.prepared, one.provenance, one.prepared.facts
     spacing = facts.spacing_mm or (None, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.services.people import Reader
+from app.services.access import Access
+from app.services.people import Action, Person
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
 
@@ -47,16 +48,21 @@ class RelatedImages:
 class PatientService:
     """Finds what belongs together by pseudonyms."""
 
-    def __init__(self, store: UnitOfWork) -> None:
+    def __init__(self, store: UnitOfWork, access: Access) -> None:
         self._store = store
+        self._access = access
 
-    def others_of(self, reader: Reader, image: ImageRecord) -> RelatedImages:
+    def others_of(self, reader: Person, image: ImageRecord) -> RelatedImages:
         """Gather the images beside one.
 
         Args:
             reader: Whose reads are told.
             image: The one in view; without pseudonyms it stands alone.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
         """
+        self._access.require(reader, Action.VIEW_CASES)
         if not (image.patient or image.instance):
             return RelatedImages()
         with self._store.reading() as repositories:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from app.services.access import Access
 from app.services.images import StoredImages
 from app.services.models import (
     ModelService,
@@ -17,7 +18,7 @@ from app.services.models import (
     default_map,
     map_names,
 )
-from app.services.people import Reader
+from app.services.people import Action, Person
 from app.services.scoring import ScoringService
 from app.services.worklist import describe
 from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord
@@ -183,16 +184,18 @@ class ReadingService:
     def __init__(
         self,
         store: UnitOfWork,
+        access: Access,
         images: StoredImages,
         models: ModelService,
         scoring: ScoringService,
     ) -> None:
         self._store = store
+        self._access = access
         self._images = images
         self._models = models
         self._scoring = scoring
 
-    def open_case(self, reader: Reader, image_id: int, model_name: str | None = None) -> CaseView:
+    def open_case(self, reader: Person, image_id: int, model_name: str | None = None) -> CaseView:
         """Gather what the review screen needs.
 
         Args:
@@ -201,9 +204,11 @@ class ReadingService:
             model_name: The model to judge with; None takes the one for the patient's age.
 
         Raises:
+            ForbiddenError: The reader may not look at cases.
             RequestError: There is no such case or model.
             FilesError: The pixels are missing or damaged.
         """
+        self._access.require(reader, Action.VIEW_CASES)
         image = self._image(image_id)
         suggested = self._models.choose(image.age_years)
         card = self._models.card(model_name) if model_name else suggested
@@ -213,8 +218,11 @@ class ReadingService:
         except UncalibratedError as error:
             refusal = str(error)
         picture = self._images.picture(image)
-        with self._store.reading() as repositories:
+        with self._store.writing() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
+            repositories.audit.append(
+                reader.did("view", _subject(image.id), after={"model": card.name})
+            )
         return CaseView(
             image=image,
             facts=describe(image),
@@ -243,13 +251,15 @@ class ReadingService:
             default_map=default_map(card),
         )
 
-    def save(self, reader: Reader, image_id: int, model_name: str, draft: ReadDraft) -> ReadRecord:
+    def save(self, reader: Person, image_id: int, model_name: str, draft: ReadDraft) -> ReadRecord:
         """Append a read; an earlier one of this reader stays, followed by this revision.
 
         Raises:
+            ForbiddenError: The reader may not store reads.
             RequestError: The draft is incomplete or out of range, or the case is unknown.
             StoreError: The database did not take it; nothing was stored.
         """
+        self._access.require(reader, Action.READ)
         image = self._image(image_id)
         _check(draft, image)
         new = NewRead(
@@ -266,7 +276,18 @@ class ReadingService:
         with suppress(UncalibratedError):  # such a model said nothing: it was a read without one
             new = self._with_evidence(new, image, model_name, draft)
         with self._store.writing() as repositories:
-            return repositories.reads.append(new)
+            earlier = repositories.reads.history(image.id, reader.name)
+            saved = repositories.reads.append(new)
+            repositories.audit.append(
+                reader.did(
+                    "amendment" if earlier else "verdict",
+                    _subject(image.id),
+                    before=_on_record(earlier[-1]) if earlier else None,
+                    after=_on_record(saved),
+                )
+            )
+            repositories.drafts.remove(reader.name, image.id)
+            return saved
 
     def _with_evidence(
         self, new: NewRead, image: ImageRecord, model_name: str, draft: ReadDraft
@@ -294,6 +315,25 @@ class ReadingService:
             problem = f"There is no case number {image_id}."
             raise RequestError(problem, "Go back to the worklist and open another.")
         return image
+
+
+def _subject(image_id: int) -> str:
+    return f"image {image_id}"
+
+
+def _on_record(read: ReadRecord) -> dict[str, Any]:
+    """What the audit tells of a read; a comment may speak of a patient and stays in the read."""
+    return {
+        "read": read.id,
+        "revision": read.revision,
+        "verdict": read.verdict,
+        "confidence": read.confidence,
+        "findings": list(read.findings),
+        "boxes": len(read.boxes),
+        "model": read.model_name,
+        "operating_point": read.operating_point_id,
+        "ai_visible": read.ai_visible,
+    }
 
 
 def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:

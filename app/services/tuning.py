@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from app.services.access import Access
 from app.services.models import ModelService, OperatingPointInForce, check_calibrated
-from app.services.people import Reader
+from app.services.people import Action, Person
 from app.services.scoring import is_current
 from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
 from app.store.unit_of_work import UnitOfWork
@@ -84,17 +85,20 @@ class ThresholdEffect:
 class TuningService:
     """Measures thresholds on what is stored and changes the operating point."""
 
-    def __init__(self, store: UnitOfWork, models: ModelService) -> None:
+    def __init__(self, store: UnitOfWork, access: Access, models: ModelService) -> None:
         self._store = store
+        self._access = access
         self._models = models
 
-    def evidence(self, model_name: str, source: Source) -> TuningEvidence:
+    def evidence(self, reader: Person, model_name: str, source: Source) -> TuningEvidence:
         """Gather scores and labels of one model. Cases, not reads, are the unit.
 
         Raises:
+            ForbiddenError: The person may not look at cases.
             RequestError: There is no such model.
             UncalibratedError: The model is not calibrated: it has no threshold to measure.
         """
+        self._access.require(reader, Action.VIEW_CASES)
         card = self._models.card(model_name)
         check_calibrated(card)
         with self._store.reading() as repositories:
@@ -144,15 +148,17 @@ class TuningService:
         )
 
     def save(
-        self, reader: Reader, model_name: str, threshold: float, reason: str
+        self, reader: Person, model_name: str, threshold: float, reason: str
     ) -> OperatingPointRecord:
         """Put a new version of the operating point in force; earlier ones stay on record.
 
         Raises:
+            ForbiddenError: The person may not change operating points.
             RequestError: The reason is missing, or the threshold is not a usable number.
             UncalibratedError: The model is not calibrated.
             StoreError: The database did not take it; nothing was stored.
         """
+        self._access.require(reader, Action.SET_OPERATING_POINT)
         card = self._models.card(model_name)
         check_calibrated(card)
         # Standard deviations above normal may lie below zero, the other scores never do.
@@ -173,7 +179,27 @@ class TuningService:
             set_by=reader.name,
         )
         with self._store.writing() as repositories:
-            return repositories.operating_points.append(new)
+            before = repositories.operating_points.current(card.name, card.model_hash, card.primary)
+            saved = repositories.operating_points.append(new)
+            repositories.audit.append(
+                reader.did(
+                    "threshold",
+                    f"operating point {card.name}",
+                    before=None if before is None else _on_record(before),
+                    after=_on_record(saved),
+                    reason=saved.reason,
+                )
+            )
+            return saved
+
+
+def _on_record(point: OperatingPointRecord) -> dict[str, Any]:
+    return {
+        "operating_point": point.id,
+        "version": point.version,
+        "score": point.score_name,
+        "threshold": point.threshold,
+    }
 
 
 def consensus(reads: list[ReadRecord]) -> tuple[dict[int, int], set[int]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from app.services.access import Access
 from app.services.models import ModelService, OperatingPointInForce, is_calibrated
-from app.services.people import Reader
+from app.services.people import Action, Person
 from app.services.scoring import ScoringService, is_current
 from app.store.records import ImageRecord, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
@@ -78,13 +79,16 @@ Rows = list[WorklistRow]
 class WorklistService:
     """Lists cases for a reader."""
 
-    def __init__(self, store: UnitOfWork, models: ModelService, scoring: ScoringService) -> None:
+    def __init__(
+        self, store: UnitOfWork, access: Access, models: ModelService, scoring: ScoringService
+    ) -> None:
         self._store = store
+        self._access = access
         self._models = models
         self._scoring = scoring
 
     def list(
-        self, reader: Reader, *, show: Show = "all", sort: Sort = "score", search: str = ""
+        self, reader: Person, *, show: Show = "all", sort: Sort = "score", search: str = ""
     ) -> Worklist:
         """List cases.
 
@@ -93,7 +97,11 @@ class WorklistService:
             show: Which cases.
             sort: "score" puts the highest percentile first, unjudged cases last.
             search: Part of a label, a view, a modality or a verdict; any case.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
         """
+        self._access.require(reader, Action.VIEW_CASES)
         rows = self._rows(reader)
         wanted = [row for row in rows if _shown(row, show) and _matches(row, search)]
         return Worklist(
@@ -103,12 +111,17 @@ class WorklistService:
             flagged=sum(row.flagged for row in rows),
         )
 
-    def thumbnails(self, rows: Iterable[WorklistRow]) -> dict[int, bytes]:
-        """Small JPEGs by case."""
+    def thumbnails(self, reader: Person, rows: Iterable[WorklistRow]) -> dict[int, bytes]:
+        """Small JPEGs by case.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
         with self._store.reading() as repositories:
             return repositories.images.thumbnails([row.image_id for row in rows])
 
-    def _rows(self, reader: Reader) -> Rows:
+    def _rows(self, reader: Person) -> Rows:
         cards = [card for card in self._models.cards if is_calibrated(card)]
         with self._store.reading() as repositories:
             images = repositories.images.list_all()

@@ -1,14 +1,16 @@
 """The tables. SQLite and PostgreSQL share them; a change here needs a migration beside it.
 
-The triggers that make reads, boxes and operating points append-only stand in the migrations.
+The triggers that make reads, boxes, operating points and audit events append-only stand in the
+migrations.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 from sqlalchemy import (
+    JSON,
     CheckConstraint,
     ForeignKey,
     Index,
@@ -18,9 +20,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from app.store.account_records import Role, SessionMethod
 from app.store.column_types import BoxTuple, TextTuple, UtcDateTime, WindowTuple
 from app.store.records import Box, Origin, StoredAs, Verdict, WindowRecord
 
@@ -241,3 +245,96 @@ class BoxRow(Base):
         CheckConstraint("width > 0 AND height > 0", name="size"),
         _NEVER_REUSE_IDS,
     )
+
+
+class UserRow(Base):
+    """An account. Never deleted: reads and audit events point to its name."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    name_key: Mapped[str]
+    full_name: Mapped[str]
+    roles: Mapped[tuple[Role, ...]] = mapped_column(TextTuple)
+    password_hash: Mapped[str | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    must_change_password: Mapped[bool] = mapped_column(server_default=false())
+    active: Mapped[bool] = mapped_column(server_default=true())
+    failed_attempts: Mapped[int] = mapped_column(server_default="0")
+    locked_until: Mapped[datetime | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    password_changed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("name_key"),
+        UniqueConstraint("issuer", "subject"),
+        CheckConstraint("failed_attempts >= 0", name="failed_attempts"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class SessionRow(Base):
+    """A browser that signed in."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    address: Mapped[str]
+    method: Mapped[str]
+    opened_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+
+    __table_args__ = (
+        UniqueConstraint("token_sha256"),
+        _sha256_length("token_sha256"),
+        _one_of("method", get_args(SessionMethod)),
+        Index(None, "user_id"),
+        _NEVER_REUSE_IDS,
+    )
+
+
+class AuditRow(Base):
+    """One act on record; each holds the hash of the one before. Append-only."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    actor_id: Mapped[int | None]
+    action: Mapped[str]
+    subject: Mapped[str]
+    address: Mapped[str]
+    before: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    after: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    reason: Mapped[str]
+    previous: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+    hash: Mapped[str] = mapped_column(String(SHA256_DIGITS))
+
+    __table_args__ = (
+        _sha256_length("hash"),
+        _sha256_length("previous"),
+        CheckConstraint("id >= 1", name="id"),
+        Index(None, "at"),
+        Index(None, "actor"),
+        Index(None, "action"),
+        Index(None, "subject"),
+    )
+
+
+class DraftRow(Base):
+    """A reader's unsaved read of a case."""
+
+    __tablename__ = "drafts"
+
+    reader: Mapped[str] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    content: Mapped[Any] = mapped_column(JSON, nullable=False)
+    saved_at: Mapped[datetime]

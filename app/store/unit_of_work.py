@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.store.audit_repository import Anchor, AuditRepository
+from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only
 from app.store.errors import as_store_error
 from app.store.image_repository import ImageRepository
@@ -17,6 +19,8 @@ from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
 from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
+from app.store.session_repository import SessionRepository
+from app.store.user_repository import UserRepository
 
 
 def utc_now() -> datetime:
@@ -33,18 +37,34 @@ class Repositories:
     reads: ReadRepository
     operating_points: OperatingPointRepository
     installation: InstallationRepository
+    users: UserRepository
+    sessions: SessionRepository
+    audit: AuditRepository
+    drafts: DraftRepository
 
 
 class UnitOfWork:
     """Opens units of work on a database; safe to share between threads.
 
     Units must not be nested: the inner one would wait for the outer one's write lock.
+
+    Args:
+        engine: Of a database at this version's schema.
+        now: The clock.
+        anchor: Where the newest audit event is noted outside of the database.
     """
 
-    def __init__(self, engine: Engine, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        anchor: Anchor | None = None,
+    ) -> None:
         self._engine = engine
         self._reading_engine = read_only(engine)
         self._now = now
+        self._anchor = anchor
 
     @contextmanager
     def writing(self) -> Iterator[Repositories]:
@@ -56,9 +76,11 @@ class UnitOfWork:
         """
         try:
             with self._engine.begin() as connection:
-                yield self._repositories(connection)
+                repositories = self._repositories(connection)
+                yield repositories
         except SQLAlchemyError as error:
             raise as_store_error(error) from error
+        repositories.audit.note_head()
 
     @contextmanager
     def reading(self) -> Iterator[Repositories]:
@@ -82,4 +104,8 @@ class UnitOfWork:
             reads=ReadRepository(connection, self._now),
             operating_points=OperatingPointRepository(connection, self._now),
             installation=InstallationRepository(connection),
+            users=UserRepository(connection, self._now),
+            sessions=SessionRepository(connection, self._now),
+            audit=AuditRepository(connection, self._now, self._anchor),
+            drafts=DraftRepository(connection, self._now),
         )

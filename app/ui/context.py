@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,5 @@ class Context:
     """
 
     services: Services
-    reader: Reader
+    reader: Person
     open_screen: Callable[[str], None]

@@ -14,7 +14,7 @@ import streamlit as st
 from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import CaseView
 from app.ui.viewer import ViewerData
 
@@ -74,7 +74,7 @@ class Session:
         finished: Whether the last case of the list was just saved.
     """
 
-    reader: Reader | None = None
+    reader: Person | None = None
     order: tuple[int, ...] = ()
     listed: tuple[int, ...] = ()
     image_id: int | None = None

@@ -17,7 +17,7 @@ import pytest
 import ddad_core.registry
 from app.bootstrap import build_services
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 from app.settings import REPOSITORY, load_settings
 from ddad_core.imaging.sandbox import Sandbox
 from tests.eight_maps import copy_weights, give_eight_maps, install
@@ -124,13 +124,13 @@ def eight_maps(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ana() -> Reader:
-    return Reader("Ana Ruiz")
+def ana() -> Person:
+    return Person.named("Ana Ruiz")
 
 
 @pytest.fixture
-def ben() -> Reader:
-    return Reader("Ben Okafor")
+def ben() -> Person:
+    return Person.named("Ben Okafor")
 
 
 @pytest.fixture(scope="session")

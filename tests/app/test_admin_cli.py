@@ -11,7 +11,7 @@ import pytest
 
 from app.cli import main
 from app.services.intake import IntakeService
-from app.services.people import Reader
+from app.services.people import Person
 
 Run = Callable[..., int]
 
@@ -160,7 +160,7 @@ def test_interrupted_import_goes_on_where_it_was(
     (inbox / "0.txt").write_text("no image")
     finish, batches = IntakeService._finish, []
 
-    def interrupted(self: IntakeService, reader: Reader, batch: list) -> object:
+    def interrupted(self: IntakeService, reader: Person, batch: list) -> object:
         batches.append(batch)
         if len(batches) == 4:
             raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from app.services.container import Services
 from app.services.intake import UPLOAD, IntakeOutcome
-from app.services.people import Reader
+from app.services.people import Person
 from ddad_core.imaging.sources import BytesSource, sources_in
 from tests.core.imaging.fuzz_seeds import dicom, seeds
 
@@ -88,7 +88,7 @@ def taken(
     files = [*real_files(), *made_files(), *broken_files()]
     random.Random(4).shuffle(files)
     sources = ((BytesSource(name, data), UPLOAD) for name, data in files)
-    outcomes = list(services.intake.take_many(Reader("Ana Ruiz"), sources))
+    outcomes = list(services.intake.take_many(Person.named("Ana Ruiz"), sources))
     yield home, services, files, outcomes
     services.close()
 
@@ -143,7 +143,7 @@ def test_every_image_taken_can_be_opened(taken) -> None:
     _, services, _, outcomes = taken
     ids = [o.image_id for o in outcomes if o.status not in ("refused", "known")]
     for image_id in ids[::7]:
-        view = services.reading.open_case(Reader("Ben Okafor"), image_id)
+        view = services.reading.open_case(Person.named("Ben Okafor"), image_id)
         assert view.judgement and view.display.pixels
 
 
@@ -162,7 +162,7 @@ def test_the_same_files_in_an_archive_are_known(taken) -> None:
         for name, data in files[:40]:
             packed.writestr(name, data)
     pairs = ((source, UPLOAD) for source in sources_in("again.zip", archive.getvalue()))
-    again = list(services.intake.take_many(Reader("Ben Okafor"), pairs))
+    again = list(services.intake.take_many(Person.named("Ben Okafor"), pairs))
     for first, second in zip(outcomes[:40], again, strict=True):
         assert second.file_name == f"again.zip/{first.file_name}"
         assert second.status == ("refused" if first.status == "refused" else "known")

@@ -25,7 +25,7 @@ def show(context: Context) -> None:
         "cases are named by the SHA-256 of the original file. CSV cells that a spreadsheet could "
         "take for formulas get an apostrophe in front; JSON has the values unchanged.</div>"
     )
-    export = context.services.exporting.export()
+    export = context.services.exporting.export(context.reader)
     for table, description in TABLES.items():
         _table(export, table, description)
     name, size = _name(export, "all", "json"), export.json()

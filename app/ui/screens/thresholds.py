@@ -39,7 +39,7 @@ def show(context: Context) -> None:
         title = st.segmented_control(
             "Measured against", list(titles), default=next(iter(titles)), required=True
         )
-    evidence = context.services.tuning.evidence(name, titles[title])
+    evidence = context.services.tuning.evidence(context.reader, name, titles[title])
     point = evidence.in_force
     origin = (
         f"version {point.version}, set by {point.set_by} on {point.set_at:%Y-%m-%d %H:%M} UTC: "

@@ -66,7 +66,7 @@ def show(context: Context) -> None:
         return
     state.shown = max(state.shown, PAGE_ROWS)
     rows = found.rows[: state.shown]
-    thumbnails = context.services.worklist.thumbnails(rows)
+    thumbnails = context.services.worklist.thumbnails(context.reader, rows)
     state.listed = order
     caselist(rows, thumbnails, state.image_id)
     if len(found.rows) > len(rows):

@@ -7,7 +7,7 @@ import pytest
 
 from app.services.container import Services
 from app.services.models import ModelService
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 
 Ids = dict[str, int]
@@ -16,7 +16,7 @@ Ids = dict[str, int]
 @pytest.fixture
 def ids(loaded: Services) -> Ids:
     """The ids of the three cases, by the last digits of their labels."""
-    rows = loaded.worklist.list(Reader("Nobody")).rows
+    rows = loaded.worklist.list(Person.named("Nobody")).rows
     return {row.label.split()[1][:8]: row.image_id for row in rows}
 
 

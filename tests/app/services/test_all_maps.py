@@ -15,7 +15,7 @@ import pytest
 
 from app.services.container import Services
 from app.services.models import default_map
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import MAP_HINTS, ReadDraft
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 from tests.eight_maps import (
@@ -46,7 +46,7 @@ def image_id(ids: Ids) -> int:
 
 
 def test_all_maps_are_offered_in_one_order_with_what_they_show(
-    services: Services, image_id: int, ana: Reader
+    services: Services, image_id: int, ana: Person
 ) -> None:
     found = services.reading.open_case(ana, image_id).judgement
     assert [(m.name, m.title) for m in found.maps] == list(MAP_TITLES.items())
@@ -63,7 +63,7 @@ def test_all_maps_are_offered_in_one_order_with_what_they_show(
 def test_maps_kept_before_the_model_had_more_are_computed_again_once(
     services: Services,
     image_id: int,
-    ana: Reader,
+    ana: Person,
     request: pytest.FixtureRequest,
 ) -> None:
     first = services.reading.open_case(ana, image_id).judgement
@@ -86,7 +86,7 @@ def test_map_shown_first_is_the_cards_or_that_of_its_score(
 
 
 def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
-    loaded: Services, services: Services, loaded_home: Path, ana: Reader
+    loaded: Services, services: Services, loaded_home: Path, ana: Person
 ) -> None:
     before = {row.image_id: row for row in loaded.worklist.list(ana).rows}
     rows = services.worklist.list(ana).rows
@@ -102,9 +102,9 @@ def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
     assert stored == [("r_dual", 1)] * 3  # in place of the old ones, not beside them
 
 
-def test_every_score_is_exported(services: Services, image_id: int, ana: Reader) -> None:
+def test_every_score_is_exported(services: Services, image_id: int, ana: Person) -> None:
     score = services.reading.open_case(ana, image_id).judgement.score
-    data = services.exporting.export().csv("scores").decode("utf-8-sig")
+    data = services.exporting.export(Person.named("Ana")).csv("scores").decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(data)))
     (row,) = [row for row in rows if row["score_name"] == "r_dual"]  # the others wait to be seen
     assert len(rows) == 3 and float(row["score"]) == score.score == score.r_dual
@@ -114,7 +114,7 @@ def test_every_score_is_exported(services: Services, image_id: int, ana: Reader)
 
 
 def test_scores_a_model_lacks_are_empty_in_the_export(loaded: Services) -> None:
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     for row in csv.DictReader(io.StringIO(export.csv("scores").decode("utf-8-sig"))):
         lacking = [n for n in SCORE_TITLES if row[n] == ""]
         card = loaded.models.card(row["model"])
@@ -123,7 +123,7 @@ def test_scores_a_model_lacks_are_empty_in_the_export(loaded: Services) -> None:
 
 
 def test_read_keeps_the_map_and_the_score_it_was_made_on(
-    services: Services, image_id: int, ana: Reader, draft: Draft
+    services: Services, image_id: int, ana: Person, draft: Draft
 ) -> None:
     case = services.reading.open_case(ana, image_id)
     saved = services.reading.save(
@@ -134,14 +134,14 @@ def test_read_keeps_the_map_and_the_score_it_was_made_on(
 
 
 def test_threshold_of_one_score_says_nothing_of_another(
-    loaded: Services, services: Services, ana: Reader
+    loaded: Services, services: Services, ana: Person
 ) -> None:
     loaded.tuning.save(ana, MODEL, 0.001, "under A_inter")
-    found = services.tuning.evidence(MODEL, "reference")
+    found = services.tuning.evidence(Person.named("Ana"), MODEL, "reference")
     assert found.score_title == "R_dual" and found.in_force.threshold == THRESHOLD
     assert found.scores.size == 0  # scored under A_inter so far
     services.worklist.list(ana)
-    found = services.tuning.evidence(MODEL, "reference")
+    found = services.tuning.evidence(Person.named("Ana"), MODEL, "reference")
     assert found.scores.size == 3 and found.scores.max() < 1
     saved = services.tuning.save(ana, MODEL, 0.9, "under R_dual")
     assert (saved.score_name, saved.version) == ("r_dual", 1)
@@ -149,7 +149,7 @@ def test_threshold_of_one_score_says_nothing_of_another(
 
 
 def test_threshold_below_zero_is_for_standard_deviations_only(
-    build: Build, loaded_home: Path, eight_maps: Path, ana: Reader
+    build: Build, loaded_home: Path, eight_maps: Path, ana: Person
 ) -> None:
     give_eight_maps(eight_maps, primary="c_inter")
     services = build(loaded_home, eight_maps)
@@ -160,7 +160,7 @@ def test_threshold_below_zero_is_for_standard_deviations_only(
 def test_all_maps_are_kept_at_intake(build: Build, home: Path, eight_maps: Path) -> None:
     services = build(home, eight_maps)
     services.gallery.load(services.gallery.missing()[:1])
-    (row,) = services.worklist.list(Reader("Ana")).rows
+    (row,) = services.worklist.list(Person.named("Ana")).rows
     card = services.models.card(MODEL)
     (kept,) = (home / "maps").rglob(f"{card.model_hash}.npz")
     assert set(np.load(kept).files) == set(MAP_TITLES) and row.score_title == "R_dual"

@@ -13,7 +13,7 @@ import pytest
 from app.gateways.files import FileKind, FilesError, ImageFiles
 from app.services.batches import Batch, start_batch
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 
 
 def finished(batch: Batch) -> Batch:
@@ -33,7 +33,7 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def test_files_and_archives_are_taken_in_order(
-    empty: Services, ana: Reader, small_png: Callable[[int], bytes]
+    empty: Services, ana: Person, small_png: Callable[[int], bytes]
 ) -> None:
     packed = archive({"x/1.png": small_png(1), "note.txt": b"hello", "2.png": small_png(2)})
     given = [("0.png", small_png(0)), ("some.zip", packed), ("again.png", small_png(1))]
@@ -57,12 +57,12 @@ def test_files_and_archives_are_taken_in_order(
 
 
 def test_a_stopped_batch_keeps_what_is_done(
-    empty: Services, ana: Reader, small_png: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+    empty: Services, ana: Person, small_png: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.services.intake.BATCH_SIZE", 1)
     go_on, original = threading.Event(), empty.intake._finish
 
-    def wait_then_finish(reader: Reader, batch: list) -> list:
+    def wait_then_finish(reader: Person, batch: list) -> list:
         assert go_on.wait(20)
         return original(reader, batch)
 
@@ -79,7 +79,7 @@ def test_a_stopped_batch_keeps_what_is_done(
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(
     empty: Services,
     home: Path,
-    ana: Reader,
+    ana: Person,
     small_png: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from app.services.container import Services
 from app.services.exporting import COLUMNS, Export
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.store.records import Box
 
@@ -33,7 +33,7 @@ def tables(export: Export) -> dict[str, list[dict[str, object]]]:
 
 
 def test_empty_store_exports_headers(empty: Services) -> None:
-    export = empty.exporting.export()
+    export = empty.exporting.export(Person.named("Ana"))
     for table, columns in COLUMNS.items():
         expected = ("\ufeff" + ",".join(columns) + "\r\n").encode()
         assert export.csv(table) == expected
@@ -42,11 +42,11 @@ def test_empty_store_exports_headers(empty: Services) -> None:
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_csv_has_the_same_rows_and_columns_as_json(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft, table: str
+    loaded: Services, ids: Ids, ana: Person, draft: Draft, table: str
 ) -> None:
     loaded.reading.save(ana, ids["00000150"], MODEL, draft(boxes=(Box(1, 2, 3, 4, "a"),)))
     loaded.tuning.save(ana, MODEL, 0.5, "trial")
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     rows, originals = parsed(export, table), tables(export)[table]
     assert len(rows) == len(originals) > 0
     for row, original in zip(rows, originals, strict=True):
@@ -63,7 +63,7 @@ def test_csv_has_the_same_rows_and_columns_as_json(
 
 
 def test_read_is_exported_as_it_was_saved(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     comment = 'line one\nline two, "quoted"; ümlaut 🫁'
     saved = loaded.reading.save(
@@ -74,7 +74,7 @@ def test_read_is_exported_as_it_was_saved(
             "abnormal", confidence=3, findings=("Nodule or mass", "Infiltration"), comment=comment
         ),
     )
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     row = parsed(export, "reads")[0]
     assert row["comment"] == comment and row["findings"] == "Nodule or mass; Infiltration"
     assert (row["case"], row["reader"]) == ("NIH 00000150_002", ana.name)
@@ -85,12 +85,12 @@ def test_read_is_exported_as_it_was_saved(
 
 
 def test_revisions_are_all_there_and_one_of_each_reader_is_current(
-    loaded: Services, ids: Ids, ana: Reader, ben: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, ben: Person, draft: Draft
 ) -> None:
     for reader, verdict in ((ana, "normal"), (ben, "normal"), (ana, "abnormal"), (ana, "normal")):
         boxes = (Box(1, 1, 2, 2),) * (2 if verdict == "abnormal" else 0)
         loaded.reading.save(reader, ids["00000150"], MODEL, draft(verdict, boxes=boxes))
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     rows = parsed(export, "reads")
     assert [(r["reader"], r["revision"], r["current"], r["boxes"]) for r in rows] == [
         (ana.name, "1", "false", "0"),
@@ -103,11 +103,11 @@ def test_revisions_are_all_there_and_one_of_each_reader_is_current(
 
 
 def test_boxes_are_in_image_pixels_with_the_image_size(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     boxes = (Box(10.5, 20.25, 30, 40, "lobe"), Box(1, 2, 3, 4))
     saved = loaded.reading.save(ana, ids["00000150"], MODEL, draft(boxes=boxes))
-    rows = parsed(loaded.exporting.export(), "boxes")
+    rows = parsed(loaded.exporting.export(Person.named("Ana")), "boxes")
     assert [
         (float(r["x"]), float(r["y"]), float(r["width"]), float(r["height"])) for r in rows
     ] == [
@@ -124,12 +124,12 @@ def test_boxes_are_in_image_pixels_with_the_image_size(
 def test_no_cell_is_a_formula_and_json_is_unchanged(
     loaded: Services, ids: Ids, draft: Draft, text: str
 ) -> None:
-    reader = Reader.named(text)
+    reader = Person.named(text)
     loaded.reading.save(
         reader, ids["00000150"], MODEL, draft(comment=text, boxes=(Box(1, 1, 2, 2, text),))
     )
     loaded.tuning.save(reader, MODEL, 0.5, text)
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     places = {
         "reads": ("comment", "reader"),
         "boxes": ("label", "reader"),
@@ -160,9 +160,9 @@ def test_numbers_below_zero_stay_numbers() -> None:
     assert (found["x"], found["index"]) == ("-1.5", "-2")
 
 
-def test_scores_of_every_model_are_exported(loaded: Services, ids: Ids, ana: Reader) -> None:
+def test_scores_of_every_model_are_exported(loaded: Services, ids: Ids, ana: Person) -> None:
     case = loaded.reading.open_case(ana, ids["00000150"], "kermany-ae-u")
-    rows = parsed(loaded.exporting.export(), "scores")
+    rows = parsed(loaded.exporting.export(Person.named("Ana")), "scores")
     assert sorted(r["model"] for r in rows) == ["kermany-ae-u"] + [MODEL] * 3
     row = next(r for r in rows if r["model"] == "kermany-ae-u")
     assert float(row["score"]) == float(row["a_inter"]) == case.judgement.score.score
@@ -170,7 +170,7 @@ def test_scores_of_every_model_are_exported(loaded: Services, ids: Ids, ana: Rea
 
 
 def test_scores_and_operating_points_of_earlier_weights_are_exported(
-    loaded: Services, loaded_home: Path, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, loaded_home: Path, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     """A read may name an operating point; it must not dangle once the model is replaced."""
     loaded.tuning.save(ana, MODEL, 0.5, "trial")
@@ -189,12 +189,12 @@ def test_scores_and_operating_points_of_earlier_weights_are_exported(
             " score, p_value, percentile, warnings, seconds, scored_at FROM scores LIMIT 1",
             ("0" * 64,),
         )
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     assert (len(parsed(export, "operating_points")), len(parsed(export, "scores"))) == (2, 4)
 
 
 def test_json_says_what_made_it_and_when(loaded: Services) -> None:
-    export = loaded.exporting.export()
+    export = loaded.exporting.export(Person.named("Ana"))
     document = json.loads(export.json())
     assert document["program"].startswith("DDAD Review ")
     assert document["made_at"] == export.made_at.isoformat()

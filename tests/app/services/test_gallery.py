@@ -10,14 +10,14 @@ import pytest
 from app.services.container import Services
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeOutcome
-from app.services.people import Reader
+from app.services.people import Person
 from ddad_core.errors import RequestError
 
 BOXED = "NIH 00000150_002"
 
 
 def test_gallery_loads_once_with_its_labels_boxes_and_attribution(
-    loaded: Services, ana: Reader
+    loaded: Services, ana: Person
 ) -> None:
     assert loaded.gallery.missing() == []
     rows = {row.label: row for row in loaded.worklist.list(ana).rows}
@@ -31,7 +31,7 @@ def test_gallery_loads_once_with_its_labels_boxes_and_attribution(
 
 
 def test_interrupted_loading_goes_on_where_it_stopped(
-    empty: Services, ana: Reader, home: Path, monkeypatch: pytest.MonkeyPatch
+    empty: Services, ana: Person, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.services.intake.BATCH_SIZE", 1)
     entries = empty.gallery.missing()

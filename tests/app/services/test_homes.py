@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from app.services.people import Reader
 def test_everything_lies_in_the_home_folder_whatever_its_name(
     tmp_path: Path,
     build: Callable[[Path], Services],
-    ana: Reader,
+    ana: Person,
     small_png: Callable[[int], bytes],
     name: str,
 ) -> None:
@@ -32,5 +32,5 @@ def test_everything_lies_in_the_home_folder_whatever_its_name(
     assert build(home).intake.take(ana, "x", small_png(1)).status == "scored"
     assert build(home).worklist.list(ana).total == 1
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".sqlite", ".png", ".npz", ".key"}
+    assert {path.suffix for path in files} == {".sqlite", ".png", ".npz", ".key", ".anchor"}
     assert all(path.is_relative_to(home) for path in files)

@@ -18,7 +18,7 @@ from app.gateways.files import FileKind, ImageFiles
 from app.services.container import Services
 from app.services.intake import UPLOAD, Provenance
 from app.services.models import ModelService
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.settings import REPOSITORY, load_settings
 from app.store.engine import create_store_engine
@@ -44,7 +44,7 @@ def files_of(home: Path) -> list[str]:
     return sorted(
         str(path.relative_to(home))
         for path in home.rglob("*")
-        if path.is_file() and path.name not in ("ddad.sqlite", "pseudonym.key")
+        if path.is_file() and path.name not in ("ddad.sqlite", "pseudonym.key", "audit.anchor")
     )
 
 
@@ -55,7 +55,7 @@ def row_count(home: Path) -> int:
 
 @pytest.mark.parametrize("kind", ["png_bytes", "dicom_bytes"])
 def test_radiograph_is_taken_kept_and_scored(
-    empty: Services, home: Path, ana: Reader, kind: str, request: pytest.FixtureRequest
+    empty: Services, home: Path, ana: Person, kind: str, request: pytest.FixtureRequest
 ) -> None:
     data = request.getfixturevalue(kind)
     outcome = empty.intake.take(ana, "any name", data)
@@ -78,7 +78,7 @@ def test_radiograph_is_taken_kept_and_scored(
 
 
 def test_same_bytes_twice_are_one_case_whatever_their_name(
-    empty: Services, home: Path, ana: Reader, ben: Reader, small_png: Callable[[int], bytes]
+    empty: Services, home: Path, ana: Person, ben: Person, small_png: Callable[[int], bytes]
 ) -> None:
     first = empty.intake.take(ana, "a.png", small_png(1))
     before = files_of(home)
@@ -92,7 +92,7 @@ def test_same_bytes_twice_are_one_case_whatever_their_name(
 def test_refused_file_leaves_neither_row_nor_file(
     empty: Services,
     home: Path,
-    ana: Reader,
+    ana: Person,
     png_bytes: bytes,
     dicom_bytes: bytes,
     ct_bytes: bytes,
@@ -124,16 +124,16 @@ def test_refused_file_leaves_neither_row_nor_file(
 
 
 def test_image_that_is_blank_in_32_bits_leaves_neither_row_nor_file(
-    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, home: Path, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     data = changed_dicom(RescaleSlope="1E-6", RescaleIntercept="1E6", RescaleType="US")
     assert empty.intake.take(ana, "x", data).status == "refused"
-    assert (files_of(home), row_count(home)) == ([], 0)
+    assert (files_of(home), row_count(home)) == ([], 0)  # but a refusal on record
     assert empty.worklist.list(ana).total == 0
 
 
 def test_file_name_is_stored_nowhere(
-    empty: Services, home: Path, ana: Reader, small_png: Callable[[int], bytes], ct_bytes: bytes
+    empty: Services, home: Path, ana: Person, small_png: Callable[[int], bytes], ct_bytes: bytes
 ) -> None:
     assert empty.intake.take(ana, PLANTED, small_png(1)).file_name == PLANTED
     empty.intake.take(ana, PLANTED, ct_bytes)
@@ -148,7 +148,7 @@ def test_file_name_is_stored_nowhere(
 
 
 def test_identity_in_the_header_is_stored_nowhere(
-    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, home: Path, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     data = changed_dicom(
         PatientName="MUSTERMANN^ERIKA",
@@ -167,7 +167,7 @@ def test_identity_in_the_header_is_stored_nowhere(
 def test_store_failure_after_the_pixels_were_written_leaves_no_file(
     empty: Services,
     home: Path,
-    ana: Reader,
+    ana: Person,
     small_png: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,7 +190,7 @@ def test_store_failure_after_the_pixels_were_written_leaves_no_file(
 def test_bytes_stored_by_another_session_meanwhile_are_one_case(
     empty: Services,
     home: Path,
-    ana: Reader,
+    ana: Person,
     small_png: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
     build: Callable[[Path], Services],
@@ -203,7 +203,7 @@ def test_bytes_stored_by_another_session_meanwhile_are_one_case(
         put_file(self, sha256, data, kind)
         if not first:
             first.append(None)
-            first.append(other.intake.take(Reader("Ben"), "y", small_png(1)).image_id)
+            first.append(other.intake.take(Person.named("Ben"), "y", small_png(1)).image_id)
 
     monkeypatch.setattr(ImageFiles, "put_file", put_slowly)
     outcome = empty.intake.take(ana, "x", small_png(1))
@@ -214,7 +214,7 @@ def test_bytes_stored_by_another_session_meanwhile_are_one_case(
 
 @pytest.mark.parametrize("age", list(AGES), ids=str)
 def test_age_chooses_the_model_and_the_score_is_the_scorers(
-    empty: Services, home: Path, ana: Reader, png_bytes: bytes, age: float | None
+    empty: Services, home: Path, ana: Person, png_bytes: bytes, age: float | None
 ) -> None:
     outcome = empty.intake.take(ana, "x", png_bytes, Provenance(age_years=age))
     with store_of(home).reading() as repositories:
@@ -243,7 +243,7 @@ def test_age_chooses_the_model_and_the_score_is_the_scorers(
 
 @pytest.mark.parametrize("kind", ["png_bytes", "dicom_bytes"])
 def test_stored_pixels_score_as_the_file_did(
-    empty: Services, home: Path, ana: Reader, kind: str, request: pytest.FixtureRequest
+    empty: Services, home: Path, ana: Person, kind: str, request: pytest.FixtureRequest
 ) -> None:
     """Opened under another model, a case is scored from what is kept of it."""
     data = request.getfixturevalue(kind)
@@ -256,7 +256,7 @@ def test_stored_pixels_score_as_the_file_did(
 
 
 def test_curved_windows_come_back_as_the_file_has_them(
-    empty: Services, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     lut = Dataset()
     lut.add_new("LUTDescriptor", "US", [200, 20, 12])
@@ -271,7 +271,7 @@ def test_curved_windows_come_back_as_the_file_has_them(
 
 
 def test_header_age_wins_over_what_is_known_besides(
-    empty: Services, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     data = changed_dicom(PatientAge="003Y", ViewPosition="AP")
     outcome = empty.intake.take(ana, "x", data, Provenance(age_years=50, view="PA"))
@@ -291,7 +291,7 @@ def test_header_age_wins_over_what_is_known_besides(
 )
 def test_doubtful_image_is_scored_with_a_warning(
     empty: Services,
-    ana: Reader,
+    ana: Person,
     changed_dicom: Callable[..., bytes],
     attributes: dict[str, str],
     words: str,
@@ -304,7 +304,7 @@ def test_doubtful_image_is_scored_with_a_warning(
 
 
 def test_file_on_disk_is_taken_and_a_missing_or_huge_one_refused(
-    empty: Services, ana: Reader, tmp_path: Path, small_png: Callable[[int], bytes]
+    empty: Services, ana: Person, tmp_path: Path, small_png: Callable[[int], bytes]
 ) -> None:
     good, huge = tmp_path / "good", tmp_path / "huge"
     good.write_bytes(small_png(1))
@@ -318,7 +318,7 @@ def test_file_on_disk_is_taken_and_a_missing_or_huge_one_refused(
 
 def test_score_of_an_interrupted_intake_is_made_up_for(
     empty: Services,
-    ana: Reader,
+    ana: Person,
     small_png: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -331,7 +331,7 @@ def test_score_of_an_interrupted_intake_is_made_up_for(
 
 
 def test_inverted_upload_is_kept_and_scored_with_a_warning(
-    empty: Services, ana: Reader, small_png: Callable[[int], bytes]
+    empty: Services, ana: Person, small_png: Callable[[int], bytes]
 ) -> None:
     grey = 255 - cv2.imdecode(np.frombuffer(small_png(1), np.uint8), cv2.IMREAD_GRAYSCALE)
     outcome = empty.intake.take(ana, "x", cv2.imencode(".png", grey)[1].tobytes())
@@ -351,7 +351,7 @@ def twin(data: bytes, syntax: str) -> bytes:
 
 
 def test_lossless_twins_are_one_image(
-    empty: Services, home: Path, ana: Reader, dicom_bytes: bytes
+    empty: Services, home: Path, ana: Person, dicom_bytes: bytes
 ) -> None:
     first = empty.intake.take(ana, "a", dicom_bytes)
     before = files_of(home)
@@ -362,7 +362,7 @@ def test_lossless_twins_are_one_image(
 
 
 def test_the_same_instance_with_other_pixels_is_a_conflict_that_inherits_nothing(
-    empty: Services, home: Path, ana: Reader, dicom_bytes: bytes, draft: Callable[..., ReadDraft]
+    empty: Services, home: Path, ana: Person, dicom_bytes: bytes, draft: Callable[..., ReadDraft]
 ) -> None:
     first = empty.intake.take(ana, "a", dicom_bytes)
     empty.reading.save(ana, first.image_id or 0, "nih-ae-u", draft("abnormal"))
@@ -382,7 +382,7 @@ def test_the_same_instance_with_other_pixels_is_a_conflict_that_inherits_nothing
 
 
 def test_a_patients_images_are_linked_and_nameless_ones_are_not(
-    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, home: Path, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     def take(number: int, **attributes: str) -> str | None:
         data = changed_dicom(SOPInstanceUID=f"1.2.3.{number}", **attributes)
@@ -400,7 +400,7 @@ def test_a_patients_images_are_linked_and_nameless_ones_are_not(
 
 
 def test_originals_are_kept_only_if_a_setting_says_so(
-    home: Path, ana: Reader, dicom_bytes: bytes, build: Callable[..., Services]
+    home: Path, ana: Person, dicom_bytes: bytes, build: Callable[..., Services]
 ) -> None:
     build(home).intake.take(ana, "x", dicom_bytes)
     assert not (home / "originals").exists()
@@ -414,7 +414,7 @@ def test_originals_are_kept_only_if_a_setting_says_so(
 
 
 def test_the_stored_file_says_that_it_names_nobody(
-    empty: Services, home: Path, ana: Reader, changed_dicom: Callable[..., bytes]
+    empty: Services, home: Path, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
     empty.intake.take(ana, "x", changed_dicom(PatientName="MUSTERMANN^ERIKA"))
     (path,) = (home / "images").rglob("*.dcm")
@@ -425,7 +425,7 @@ def test_the_stored_file_says_that_it_names_nobody(
     assert stored.preamble == bytes(128) and "MUSTERMANN" not in str(stored)
 
 
-def test_text_in_the_picture_is_warned_of(empty: Services, ana: Reader) -> None:
+def test_text_in_the_picture_is_warned_of(empty: Services, ana: Person) -> None:
     grey = cv2.imread(str(REPOSITORY / "data/demo/00001426_000.png"), cv2.IMREAD_GRAYSCALE)
     cv2.putText(grey, "MUSTERMANN ERIKA 1962", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 255, 3)
     done, data = cv2.imencode(".png", grey)

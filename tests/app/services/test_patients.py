@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.services.container import Services
 from app.services.patients import RelatedImages
-from app.services.people import Reader
+from app.services.people import Person
 from app.store.engine import create_store_engine
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
@@ -28,7 +28,7 @@ def images(loaded: Services, loaded_home: Path) -> list[ImageRecord]:
 
 
 def test_the_patients_other_images_and_those_in_conflict_are_found(
-    loaded: Services, images: list[ImageRecord], ana: Reader, ben: Reader, draft
+    loaded: Services, images: list[ImageRecord], ana: Person, ben: Person, draft
 ):
     first, second, third = images
     loaded.reading.save(ana, second.id, "nih-ae-u", draft("abnormal"))
@@ -41,19 +41,19 @@ def test_the_patients_other_images_and_those_in_conflict_are_found(
 
 
 def test_an_image_without_pseudonyms_stands_alone(
-    loaded: Services, images: list[ImageRecord], ana: Reader
+    loaded: Services, images: list[ImageRecord], ana: Person
 ):
     assert loaded.patients.others_of(ana, images[1]).in_conflict == ()
     assert loaded.patients.others_of(ana, images[2]).of_patient == ()
 
 
-def test_nobody_is_not_a_patient(loaded: Services, ana: Reader):
+def test_nobody_is_not_a_patient(loaded: Services, ana: Person):
     for row in loaded.worklist.list(ana).rows:
         image = loaded.reading.open_case(ana, row.image_id).image
         assert loaded.patients.others_of(ana, image) == RelatedImages()
 
 
-def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRecord], ana: Reader):
+def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRecord], ana: Person):
     rows = loaded.worklist.list(ana, show="warned").rows
     warned = {row.image_id for row in rows if any("SOP Instance UID" in w for w in row.warnings)}
     assert warned == {1, 3}
@@ -62,7 +62,7 @@ def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRe
 def test_images_are_exported_with_pseudonym_conflict_and_kind_of_file(
     loaded: Services, images: list[ImageRecord]
 ):
-    rows = loaded.exporting.export().tables["images"]
+    rows = loaded.exporting.export(Person.named("Ana")).tables["images"]
     assert [(r["case"], r["patient"], r["conflict"], r["stored_as"]) for r in rows] == [
         (images[0].label, "P-1", True, "png"),
         (images[1].label, "P-1", False, "png"),

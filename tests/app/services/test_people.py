@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.services.people import NAME_LIMIT, Reader
+from app.services.people import NAME_LIMIT, Person
 from ddad_core.errors import RequestError
 
 
@@ -18,7 +18,7 @@ from ddad_core.errors import RequestError
     ],
 )
 def test_name_is_kept_without_needless_blanks(typed: str, name: str) -> None:
-    assert Reader.named(typed) == Reader(name)
+    assert Person.named(typed).name == name
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ def test_name_is_kept_without_needless_blanks(typed: str, name: str) -> None:
 )  # fmt: skip
 def test_name_that_nobody_can_read_is_refused(typed: str) -> None:
     with pytest.raises(RequestError) as refusal:
-        Reader.named(typed)
+        Person.named(typed)
     assert refusal.value.next_step

@@ -12,7 +12,7 @@ import pytest
 
 from app.gateways.files import FilesError
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import COMMENT_LIMIT, FINDINGS, MAX_BOXES, ReadDraft
 from app.settings import REPOSITORY
 from app.store.records import Box
@@ -35,7 +35,7 @@ def reads_in(home: Path) -> int:
 
 
 def test_case_carries_the_pixels_of_the_file_and_its_maps(
-    loaded: Services, ids: Ids, ana: Reader, no_network: None
+    loaded: Services, ids: Ids, ana: Person, no_network: None
 ) -> None:
     case = loaded.reading.open_case(ana, ids["00000150"])
     image = case.image
@@ -59,7 +59,7 @@ def test_case_carries_the_pixels_of_the_file_and_its_maps(
     assert case.facts == "AP · F · 55 y · PNG · 1024 × 1024"
 
 
-def test_case_says_which_model_judged_and_why(loaded: Services, ids: Ids, ana: Reader) -> None:
+def test_case_says_which_model_judged_and_why(loaded: Services, ids: Ids, ana: Person) -> None:
     case = loaded.reading.open_case(ana, ids["00000150"])
     assert (case.model.name, case.suggested_model, case.suggested_for_age) == (
         "nih-ae-u",
@@ -79,7 +79,7 @@ def test_case_says_which_model_judged_and_why(loaded: Services, ids: Ids, ana: R
 
 
 def test_saved_read_is_there_when_the_case_is_opened_again(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     image_id = ids["00000150"]
     saved = loaded.reading.save(
@@ -113,7 +113,7 @@ def test_saved_read_is_there_when_the_case_is_opened_again(
 
 
 def test_read_keeps_the_evidence_it_was_made_on(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     image_id = ids["00000150"]
     case = loaded.reading.open_case(ana, image_id)
@@ -133,7 +133,7 @@ def test_read_keeps_the_evidence_it_was_made_on(
 
 
 def test_amending_appends_a_revision_and_keeps_the_first(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     image_id = ids["00000150"]
     first = loaded.reading.save(
@@ -147,7 +147,7 @@ def test_amending_appends_a_revision_and_keeps_the_first(
 
 
 def test_readers_see_only_their_own_reads(
-    loaded: Services, ids: Ids, ana: Reader, ben: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, ben: Person, draft: Draft
 ) -> None:
     image_id = ids["00000150"]
     loaded.reading.save(ana, image_id, "nih-ae-u", draft("normal"))
@@ -187,7 +187,7 @@ def test_invalid_draft_is_refused_and_nothing_stored(
     loaded: Services,
     loaded_home: Path,
     ids: Ids,
-    ana: Reader,
+    ana: Person,
     draft: Draft,
     changes: dict[str, Any],
 ) -> None:
@@ -205,7 +205,7 @@ def test_impossible_circumstances_are_refused_and_nothing_stored(
     loaded: Services,
     loaded_home: Path,
     ids: Ids,
-    ana: Reader,
+    ana: Person,
     draft: Draft,
     changes: dict[str, Any],
 ) -> None:
@@ -216,7 +216,7 @@ def test_impossible_circumstances_are_refused_and_nothing_stored(
 
 
 def test_limits_themselves_are_allowed(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     for confidence in (1, 5, None):
         saved = loaded.reading.save(
@@ -235,7 +235,7 @@ def test_limits_themselves_are_allowed(
 
 
 def test_unknown_case_or_model_is_told(
-    loaded: Services, ids: Ids, ana: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, draft: Draft
 ) -> None:
     with pytest.raises(RequestError, match="no case number 999"):
         loaded.reading.open_case(ana, 999)
@@ -251,7 +251,7 @@ def test_reads_survive_a_restart(
     loaded: Services,
     loaded_home: Path,
     ids: Ids,
-    ana: Reader,
+    ana: Person,
     draft: Draft,
     build: Callable[[Path], Services],
     no_network: None,
@@ -267,7 +267,7 @@ def test_reads_survive_a_restart(
 
 
 def test_missing_pixels_are_told_with_a_next_step(
-    loaded: Services, loaded_home: Path, ids: Ids, ana: Reader
+    loaded: Services, loaded_home: Path, ids: Ids, ana: Person
 ) -> None:
     for path in (loaded_home / "images").rglob("*.png"):
         path.unlink()
@@ -277,7 +277,7 @@ def test_missing_pixels_are_told_with_a_next_step(
 
 
 def test_missing_maps_are_made_anew_and_the_score_stays(
-    loaded: Services, loaded_home: Path, ids: Ids, ana: Reader
+    loaded: Services, loaded_home: Path, ids: Ids, ana: Person
 ) -> None:
     before = loaded.reading.open_case(ana, ids["00000150"])
     for path in (loaded_home / "maps").rglob("*.npz"):
@@ -294,7 +294,7 @@ def test_missing_maps_are_made_anew_and_the_score_stays(
 
 
 def test_damaged_maps_are_made_anew(
-    loaded: Services, loaded_home: Path, ids: Ids, ana: Reader
+    loaded: Services, loaded_home: Path, ids: Ids, ana: Person
 ) -> None:
     for path in (loaded_home / "maps").rglob("*.npz"):
         path.write_bytes(path.read_bytes()[:-20])

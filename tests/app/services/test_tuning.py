@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.services.tuning import TuningEvidence, TuningService, consensus
 from app.store.records import ReadRecord
@@ -66,7 +66,7 @@ def test_consensus_keeps_cases_apart() -> None:
 def evidence(loaded: Services) -> TuningEvidence:
     """Scores made up so that every number can be checked by hand."""
     return dataclasses.replace(
-        loaded.tuning.evidence(MODEL, "reads"),
+        loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads"),
         scores=np.array([0.1, 0.4, 0.5, 0.5, 0.9]),
         labels=np.array([0, 0, 1, 0, 1]),
         unlabelled=np.array([0.2, 0.5, 0.8]),
@@ -110,8 +110,8 @@ def test_span_covers_every_score(evidence: TuningEvidence) -> None:
     assert nothing.span == (0.1, 0.6)
 
 
-def test_reference_labels_are_those_of_the_gallery(loaded: Services, ids: Ids, ana: Reader) -> None:
-    found = loaded.tuning.evidence(MODEL, "reference")
+def test_reference_labels_are_those_of_the_gallery(loaded: Services, ids: Ids, ana: Person) -> None:
+    found = loaded.tuning.evidence(Person.named("Ana"), MODEL, "reference")
     score = {
         name: loaded.reading.open_case(ana, image_id).judgement.score.score
         for name, image_id in ids.items()
@@ -126,32 +126,32 @@ def test_reference_labels_are_those_of_the_gallery(loaded: Services, ids: Ids, a
 
 
 def test_reads_are_the_labels_and_the_rest_counts_as_unlabelled(
-    loaded: Services, ids: Ids, ana: Reader, ben: Reader, draft: Draft
+    loaded: Services, ids: Ids, ana: Person, ben: Person, draft: Draft
 ) -> None:
-    before = loaded.tuning.evidence(MODEL, "reads")
+    before = loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads")
     assert (before.scores.size, before.unlabelled.size, before.auc) == (0, 3, None)
     loaded.reading.save(ana, ids["00000150"], MODEL, draft("normal"))
     loaded.reading.save(ana, ids["00000150"], MODEL, draft("abnormal"))  # amended: this counts
     loaded.reading.save(ana, ids["00001426"], MODEL, draft("abnormal"))
-    one_class = loaded.tuning.evidence(MODEL, "reads")
+    one_class = loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads")
     assert (one_class.labels.tolist(), one_class.roc) == ([1, 1], None)
     loaded.reading.save(ben, ids["00001426"], MODEL, draft("normal"))  # a tie
     loaded.reading.save(ben, ids["00003391"], MODEL, draft("normal"))
-    found = loaded.tuning.evidence(MODEL, "reads")
+    found = loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads")
     assert sorted(found.labels.tolist()) == [0, 1]
     assert (found.unlabelled.size, found.left_out) == (1, 1)
     assert found.auc is not None
 
 
-def test_unknown_model_is_told(loaded: Services, ana: Reader) -> None:
+def test_unknown_model_is_told(loaded: Services, ana: Person) -> None:
     with pytest.raises(RequestError, match="no model called x"):
-        loaded.tuning.evidence("x", "reads")
+        loaded.tuning.evidence(Person.named("Ana"), "x", "reads")
     with pytest.raises(RequestError, match="no model called x"):
         loaded.tuning.save(ana, "x", 0.5, "why")
 
 
 def test_each_change_is_a_version_with_who_why_and_when(
-    loaded: Services, ana: Reader, ben: Reader
+    loaded: Services, ana: Person, ben: Person
 ) -> None:
     own = loaded.models.operating_point(MODEL)
     assert (own.id, own.version, own.set_at) == (None, 0, None)
@@ -162,7 +162,7 @@ def test_each_change_is_a_version_with_who_why_and_when(
         (2, ben.name, "still too many"),
     ]
     assert second.replaces_id == first.id
-    found = loaded.tuning.evidence(MODEL, "reads")
+    found = loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads")
     assert found.history == (second, first)
     point = found.in_force
     assert (point.id, point.version, point.threshold, point.set_by, point.set_at) == (
@@ -177,14 +177,14 @@ def test_each_change_is_a_version_with_who_why_and_when(
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "\n\t"])
-def test_change_without_a_reason_is_refused(loaded: Services, ana: Reader, reason: str) -> None:
+def test_change_without_a_reason_is_refused(loaded: Services, ana: Person, reason: str) -> None:
     with pytest.raises(RequestError, match="needs a reason"):
         loaded.tuning.save(ana, MODEL, 0.5, reason)
     assert loaded.models.operating_point(MODEL).version == 0
 
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf, -0.001])
-def test_threshold_that_is_none_is_refused(loaded: Services, ana: Reader, threshold: float) -> None:
+def test_threshold_that_is_none_is_refused(loaded: Services, ana: Person, threshold: float) -> None:
     with pytest.raises(RequestError, match="is not a threshold"):
         loaded.tuning.save(ana, MODEL, threshold, "why")
     assert loaded.models.operating_point(MODEL).version == 0
@@ -193,7 +193,7 @@ def test_threshold_that_is_none_is_refused(loaded: Services, ana: Reader, thresh
 def test_flags_follow_the_operating_point_without_any_network(
     loaded: Services,
     loaded_home: Path,
-    ana: Reader,
+    ana: Person,
     build: Callable[[Path], Services],
     no_network: None,
 ) -> None:
@@ -203,7 +203,7 @@ def test_flags_follow_the_operating_point_without_any_network(
         found = loaded.worklist.list(ana)
         assert found.flagged == flagged
         assert {row.score for row in found.rows if row.flagged} == set(scores[3 - flagged :])
-        assert loaded.tuning.effect(loaded.tuning.evidence(MODEL, "reads"), threshold).flagged == (
-            flagged
-        )
+        assert loaded.tuning.effect(
+            loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads"), threshold
+        ).flagged == (flagged)
     assert build(loaded_home).worklist.list(ana).flagged == 0  # after a restart too

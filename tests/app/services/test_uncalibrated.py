@@ -13,7 +13,7 @@ import pytest
 from app.services import models
 from app.services.container import Services
 from app.services.intake import IntakeOutcome
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 from ddad_core.calibration import NormalReference
 from ddad_core.errors import UncalibratedError
@@ -30,11 +30,11 @@ def services(build: Build, loaded_home: Path, weights: Path) -> Services:
 
 
 @pytest.fixture
-def image_id(services: Services, ana: Reader) -> int:
+def image_id(services: Services, ana: Person) -> int:
     return services.worklist.list(ana, sort="label").rows[0].image_id
 
 
-def test_worklist_shows_the_cases_unjudged_with_the_reason(services: Services, ana: Reader) -> None:
+def test_worklist_shows_the_cases_unjudged_with_the_reason(services: Services, ana: Person) -> None:
     found = services.worklist.list(ana)
     assert (found.total, found.flagged) == (3, 0)
     for row in found.rows:
@@ -47,7 +47,7 @@ def test_unjudged_cases_come_after_all_scores(
     build: Build,
     loaded_home: Path,
     weights: Path,
-    ana: Reader,
+    ana: Person,
     changed_dicom: Callable[..., bytes],
 ) -> None:
     services = build(loaded_home, take_calibration(weights))
@@ -58,7 +58,7 @@ def test_unjudged_cases_come_after_all_scores(
 
 
 def test_case_opens_without_maps_or_flag_and_with_the_next_step(
-    services: Services, image_id: int, ana: Reader
+    services: Services, image_id: int, ana: Person
 ) -> None:
     case = services.reading.open_case(ana, image_id)
     assert case.judgement is None and len(case.display.pixels) > 1000
@@ -70,7 +70,7 @@ def test_case_opens_without_maps_or_flag_and_with_the_next_step(
 
 
 def test_read_without_a_judgement_is_kept_as_one_made_without_a_model(
-    services: Services, image_id: int, ana: Reader, draft: Draft
+    services: Services, image_id: int, ana: Person, draft: Draft
 ) -> None:
     saved = services.reading.save(
         ana, image_id, BASE, draft("abnormal", map_name="", pixel_threshold=0.0)
@@ -84,7 +84,7 @@ def test_read_without_a_judgement_is_kept_as_one_made_without_a_model(
 
 
 def test_upload_is_kept_and_scored_once_the_model_is_calibrated(
-    build: Build, home: Path, weights: Path, ana: Reader, small_png: Callable[[int], bytes]
+    build: Build, home: Path, weights: Path, ana: Person, small_png: Callable[[int], bytes]
 ) -> None:
     outcome = build(home, take_calibration(weights)).intake.take(ana, "x.png", small_png(1))
     assert outcome.status == "unscored" and outcome.image_id is not None
@@ -95,7 +95,7 @@ def test_upload_is_kept_and_scored_once_the_model_is_calibrated(
 
 
 def test_gallery_is_taken_in_all_the_same(
-    build: Build, home: Path, weights: Path, ana: Reader
+    build: Build, home: Path, weights: Path, ana: Person
 ) -> None:
     services = build(home, take_calibration(weights))
     seen: list[IntakeOutcome] = []
@@ -104,9 +104,9 @@ def test_gallery_is_taken_in_all_the_same(
     assert services.gallery.missing() == []
 
 
-def test_thresholds_are_refused_in_the_same_words(services: Services, ana: Reader) -> None:
+def test_thresholds_are_refused_in_the_same_words(services: Services, ana: Person) -> None:
     calls: tuple[Callable[[], Any], ...] = (
-        lambda: services.tuning.evidence(BASE, "reads"),
+        lambda: services.tuning.evidence(Person.named("Ana"), BASE, "reads"),
         lambda: services.tuning.save(ana, BASE, 0.5, "trial"),
         lambda: services.models.operating_point(BASE),
         lambda: services.models.score(BASE, []),
@@ -115,7 +115,7 @@ def test_thresholds_are_refused_in_the_same_words(services: Services, ana: Reade
         with pytest.raises(UncalibratedError, match="is not calibrated") as refusal:
             call()
         assert "Choose another model" in refusal.value.next_step
-    assert services.tuning.evidence(OTHER, "reads").score_title == "A_inter"
+    assert services.tuning.evidence(Person.named("Ana"), OTHER, "reads").score_title == "A_inter"
 
 
 def test_warming_up_passes_it_over(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_warming_up_passes_it_over(services: Services, monkeypatch: pytest.Monke
     ids=["no operating point", "no reference"],
 )
 def test_card_that_lacks_either_part_is_uncalibrated(
-    services: Services, image_id: int, ana: Reader, changes: dict[str, Any]
+    services: Services, image_id: int, ana: Person, changes: dict[str, Any]
 ) -> None:
     card = dataclasses.replace(services.models.card(OTHER), **changes)
     services.models._cards[OTHER] = card
@@ -144,7 +144,7 @@ def test_card_that_lacks_either_part_is_uncalibrated(
 
 
 def test_refusal_of_the_scorer_itself_is_told_too(
-    services: Services, ana: Reader, image_id: int, monkeypatch: pytest.MonkeyPatch
+    services: Services, ana: Person, image_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The core may know of something missing that the card does not show."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.services.container import Services
-from app.services.people import Reader
+from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.services.worklist import Show, Sort, WorklistRow
 from ddad_core.imaging.stored import THUMBNAIL_SIDE
@@ -18,10 +18,10 @@ Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
 
 
-ANA, BEN = Reader("Ana Ruiz"), Reader("Ben Okafor")
+ANA, BEN = Person.named("Ana Ruiz"), Person.named("Ben Okafor")
 
 
-def labels(services: Services, reader: Reader, **wishes: str) -> list[str]:
+def labels(services: Services, reader: Person, **wishes: str) -> list[str]:
     return [row.label for row in services.worklist.list(reader, **wishes).rows]  # type: ignore[arg-type]
 
 
@@ -58,16 +58,16 @@ def ids(mixed: Services) -> Ids:
 
 
 def gallery_rows(services: Services) -> tuple[WorklistRow, ...]:
-    return services.worklist.list(Reader("Nobody"), show="gallery").rows
+    return services.worklist.list(Person.named("Nobody"), show="gallery").rows
 
 
-def test_empty_store_lists_nothing(empty: Services, ana: Reader) -> None:
+def test_empty_store_lists_nothing(empty: Services, ana: Person) -> None:
     found = empty.worklist.list(ana)
     assert (found.rows, found.total, found.unread, found.flagged) == ((), 0, 0, 0)
-    assert empty.worklist.thumbnails(found.rows) == {}
+    assert empty.worklist.thumbnails(Person.named("Ana"), found.rows) == {}
 
 
-def test_row_says_what_the_store_holds(mixed: Services, ids: Ids, ana: Reader) -> None:
+def test_row_says_what_the_store_holds(mixed: Services, ids: Ids, ana: Person) -> None:
     row = next(r for r in mixed.worklist.list(ana).rows if r.image_id == ids["00000150"])
     case = mixed.reading.open_case(ana, row.image_id)
     assert (row.label, row.origin, row.facts) == ("NIH 00000150_002", "gallery", case.facts)
@@ -79,21 +79,21 @@ def test_row_says_what_the_store_holds(mixed: Services, ids: Ids, ana: Reader) -
 
 
 def test_read_state_belongs_to_each_reader(
-    mixed: Services, ids: Ids, ana: Reader, ben: Reader
+    mixed: Services, ids: Ids, ana: Person, ben: Person
 ) -> None:
-    def states(reader: Reader) -> dict[int, tuple[str | None, int]]:
+    def states(reader: Person) -> dict[int, tuple[str | None, int]]:
         rows = mixed.worklist.list(reader).rows
         return {r.image_id: (r.verdict, r.other_readers) for r in rows if r.origin == "gallery"}
 
     first, second, third = ids["00000150"], ids["00001426"], ids["00003391"]
     assert states(ana) == {first: ("abnormal", 1), second: (None, 1), third: (None, 0)}
     assert states(ben) == {first: ("uncertain", 1), second: ("normal", 0), third: (None, 0)}
-    assert states(Reader("New")) == {first: (None, 2), second: (None, 1), third: (None, 0)}
-    counts = [mixed.worklist.list(r).unread for r in (ana, ben, Reader("New"))]
+    assert states(Person.named("New")) == {first: (None, 2), second: (None, 1), third: (None, 0)}
+    counts = [mixed.worklist.list(r).unread for r in (ana, ben, Person.named("New"))]
     assert counts == [3, 2, 4]
 
 
-def test_filters_show_what_they_name(mixed: Services, ana: Reader) -> None:
+def test_filters_show_what_they_name(mixed: Services, ana: Person) -> None:
     rows = {row.label: row for row in mixed.worklist.list(ana).rows}
     expected: dict[Show, set[str]] = {
         "all": set(rows),
@@ -114,7 +114,7 @@ def test_filters_show_what_they_name(mixed: Services, ana: Reader) -> None:
         assert found.flagged == len(expected["flagged"])
 
 
-def test_sorts_order_as_they_say(mixed: Services, ana: Reader) -> None:
+def test_sorts_order_as_they_say(mixed: Services, ana: Person) -> None:
     def rows(sort: Sort) -> list[object]:
         return list(mixed.worklist.list(ana, sort=sort).rows)
 
@@ -146,40 +146,40 @@ def test_sorts_order_as_they_say(mixed: Services, ana: Reader) -> None:
     ],
 )
 def test_search_finds_every_word_in_any_case(
-    mixed: Services, ana: Reader, search: str, count: int
+    mixed: Services, ana: Person, search: str, count: int
 ) -> None:
     assert len(labels(mixed, ana, search=search)) == count
 
 
-def test_verdicts_of_others_are_not_found(mixed: Services, ana: Reader) -> None:
+def test_verdicts_of_others_are_not_found(mixed: Services, ana: Person) -> None:
     """A reader's own call must not be swayed by another's."""
     assert labels(mixed, ana, search="uncertain") == []
 
 
-def test_filter_and_search_go_together(mixed: Services, ana: Reader) -> None:
+def test_filter_and_search_go_together(mixed: Services, ana: Person) -> None:
     assert labels(mixed, ana, show="unread", search="nih 0000", sort="label") == [
         "NIH 00001426_000",
         "NIH 00003391_001",
     ]
 
 
-def test_listing_runs_no_network(mixed: Services, ana: Reader, no_network: None) -> None:
+def test_listing_runs_no_network(mixed: Services, ana: Person, no_network: None) -> None:
     assert mixed.worklist.list(ana).total == 4
 
 
 def test_listing_reads_no_pixels(
-    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services], ana: Reader
+    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services], ana: Person
 ) -> None:
     home = Path(shutil.copytree(mixed_home, tmp_path / "home"))
     shutil.rmtree(home / "images")
     services = build(home)
     found = services.worklist.list(ana)
-    assert len(services.worklist.thumbnails(found.rows)) == 4
+    assert len(services.worklist.thumbnails(Person.named("Ana"), found.rows)) == 4
 
 
-def test_thumbnails_are_small_jpegs_of_the_rows_asked_for(mixed: Services, ana: Reader) -> None:
+def test_thumbnails_are_small_jpegs_of_the_rows_asked_for(mixed: Services, ana: Person) -> None:
     rows = mixed.worklist.list(ana, show="gallery").rows
-    thumbnails = mixed.worklist.thumbnails(rows[:2])
+    thumbnails = mixed.worklist.thumbnails(Person.named("Ana"), rows[:2])
     assert set(thumbnails) == {row.image_id for row in rows[:2]}
     for data in thumbnails.values():
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

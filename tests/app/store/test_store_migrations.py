@@ -23,7 +23,7 @@ from app.store.schema import Base
 from app.store.unit_of_work import UnitOfWork
 
 ROOT = Path(__file__).parents[3]
-APPEND_ONLY = ("boxes", "operating_points", "reads")
+APPEND_ONLY = ("boxes", "operating_points", "reads", "audit_events")
 
 
 @pytest.fixture

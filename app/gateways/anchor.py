@@ -1,0 +1,61 @@
+"""The newest audit event, noted in a file beside the database: a chain that was cut shows."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+_TEXT = re.compile(r"([0-9]{1,18}) ([0-9a-f]{64})\n?")
+
+
+class AnchorFile:
+    """A file of one line: number and hash.
+
+    Args:
+        path: The file; made with the first event.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> tuple[int, str] | None:
+        """Number and hash of the event noted last; None if none was or the file is damaged."""
+        try:
+            text = self._path.read_bytes()[:200].decode("ascii", "replace")
+        except OSError:
+            return None
+        match = _TEXT.fullmatch(text)
+        return (int(match[1]), match[2]) if match else None
+
+    def write(self, number: int, digest: str) -> None:
+        """Note a newer event, whole or not at all.
+
+        A note that cannot be written must not undo the act, which is in the database by now:
+        the log says so, and the next event tries again.
+        """
+        noted = self.read()
+        if noted is not None and noted[0] >= number:
+            return  # another process was faster
+        try:
+            self._replace(f"{number} {digest}\n")
+        except OSError as error:
+            log.error("The audit's anchor cannot be written (%s).", error.strerror or error)
+
+    def _replace(self, text: str) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".anchor-")
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
