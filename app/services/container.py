@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.services.access import Access
+from app.services.accounts import AccountsService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -21,6 +22,7 @@ class Services:
     """Every use case of the app, on one store and one set of models."""
 
     access: Access
+    accounts: AccountsService
     sandbox: Sandbox
     models: ModelService
     intake: IntakeService
