@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.services.access import Access
 from app.services.accounts import AccountsService
+from app.services.audit import AuditService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -23,6 +24,7 @@ class Services:
 
     access: Access
     accounts: AccountsService
+    audit: AuditService
     sandbox: Sandbox
     models: ModelService
     intake: IntakeService
