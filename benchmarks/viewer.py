@@ -277,7 +277,8 @@ def memory(browser: Browser, address: str, pid: int) -> list[Figure]:
     then = ", ".join(f"{end:.0f}" for end in ends[1:])
     return [
         Figure(
-            f"Memory of the server with {SESSIONS} sessions on the Review screen, after the uploads",
+            f"Memory of the server with {SESSIONS} sessions on the Review screen, "
+            "after the uploads",
             f"under {MEMORY_TARGET_MB / 1000:g} GB",
             f"{ends[0]:.0f} MB, pages that processes share counted once (at most {highest:.0f} MB "
             f"after any session; {peak_mb(pid):.0f} MB resident at most in the server's own "
