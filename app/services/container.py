@@ -15,6 +15,7 @@ from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.worklist import WorklistService
+from ddad_core import allocator
 from ddad_core.imaging.sandbox import Sandbox
 
 
@@ -36,9 +37,11 @@ class Services:
     patients: PatientService
 
     def warm_up(self) -> None:
-        """Load now what the first reader would wait for."""
+        """Load now what the first reader would wait for, in a server's process."""
+        allocator.give_back_large_blocks()
         self.sandbox.warm_up()
         self.models.warm_up()
+        allocator.trim()
 
     def close(self) -> None:
         """End the processes that read files."""
