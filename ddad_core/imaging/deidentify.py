@@ -124,7 +124,8 @@ def deidentify(data: bytes, *, key: bytes, site: str, sha256: str = "") -> Deide
         data: The whole file, one that :func:`ddad_core.imaging.read_dicom` takes.
         key: The installation's secret.
         site: Set as InstitutionName; may be empty.
-        sha256: Of the file, where the caller has it already.
+        sha256: Of the file, where the caller has it already, having read it with
+            :func:`ddad_core.imaging.read_dicom`, whose checks are then not made again.
 
     Raises:
         RefusedImageError: The file is damaged. The message quotes nothing of it.
@@ -141,7 +142,8 @@ def deidentify(data: bytes, *, key: bytes, site: str, sha256: str = "") -> Deide
 
 
 def _deidentify(data: bytes, key: bytes, site: str, sha256: str) -> Deidentified:
-    check_inflated_size(data)
+    if not sha256:
+        check_inflated_size(data)
     source = pydicom.dcmread(io.BytesIO(data), force=True)
     syntax = transfer_syntax(source, data)
     identity = _identity(source, key)

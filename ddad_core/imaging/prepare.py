@@ -74,7 +74,7 @@ class Kept:
     """
 
     stored_as: StoredAs
-    data: bytes = field(repr=False)
+    data: bytes | memoryview = field(repr=False)
     pixel_sha256: str
     identity: Identity
     slope: float = 1.0
