@@ -21,6 +21,8 @@ from ddad_core.errors import DdadError, UncalibratedError
 from ddad_core.vocabulary import SCORE_TITLES
 
 log = logging.getLogger(__name__)
+SEEDS = 49
+"""Different random orders there are."""
 SCORED_ON_THE_WAY = 64
 """Cases without a current score that a look at the worklist makes up for, at most."""
 
@@ -195,21 +197,22 @@ class WorklistService:
 
     def _terms(self, card: Card) -> ModelTerms:
         population = card.population
-        threshold, spread = None, 1.0
-        if is_calibrated(card):
-            threshold = self._models.operating_point(card.name).threshold
-            low, high = np.quantile(card.reference.of_score(card.primary), (0.25, 0.75))
-            spread = float(high - low) or 1.0
-        return ModelTerms(
+        terms = ModelTerms(
             name=card.name,
             hash=card.model_hash,
             lowest_age=population.age_min,
             # "5 years" lasts a year, as Population.includes has it.
             highest_age=None if population.age_max is None else population.age_max + 1,
+        )
+        if not is_calibrated(card):
+            return terms
+        low, high = np.quantile(card.reference.of_score(card.primary), (0.25, 0.75))
+        return replace(
+            terms,
             score_name=card.primary,
             needed=required_scores(card),
-            threshold=threshold,
-            spread=spread,
+            threshold=self._models.operating_point(card.name).threshold,
+            spread=float(high - low) or 1.0,
         )
 
     def _make_up_for_scores(self, question: WorklistQuestion) -> bool:

@@ -58,9 +58,9 @@ class ModelTerms:
     hash: str
     lowest_age: float | None
     highest_age: float | None
-    score_name: str
-    needed: tuple[str, ...]
-    threshold: float | None
+    score_name: str = ""
+    needed: tuple[str, ...] = ()
+    threshold: float | None = None
     spread: float = 1.0
 
 
@@ -243,7 +243,10 @@ class _Terms:
     def conditions(self) -> list[ColumnElement[bool]]:
         """What the question asks for."""
         asked = self._question
-        conditions = [self._shown(), *(self._holds(word) for word in asked.search.split())]
+        conditions: list[ColumnElement[bool]] = [
+            self._shown(),
+            *(self._holds(word) for word in asked.search.split()),
+        ]
         if asked.model is not None:
             conditions.append(self.model == asked.model)
         if asked.since is not None:
@@ -297,7 +300,7 @@ class _Terms:
 def _by_age(models: Sequence[ModelTerms]) -> ColumnElement[str]:
     """The model for a patient's age, as `ddad_core.card.choose_card` chooses it."""
     age = ImageRow.age_years
-    whens = [(age.is_(None), literal(models[0].name))]
+    whens: list[tuple[Any, Any]] = [(age.is_(None), literal(models[0].name))]
     for model in models:
         low = true() if model.lowest_age is None else age >= model.lowest_age
         high = true() if model.highest_age is None else age < model.highest_age
