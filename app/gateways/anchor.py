@@ -9,6 +9,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from app.gateways.files import FilesError
+
 log = logging.getLogger(__name__)
 _TEXT = re.compile(r"([0-9]{1,18}) ([0-9a-f]{64})\n?")
 
@@ -42,11 +44,23 @@ class AnchorFile:
         if noted is not None and noted[0] >= number:
             return  # another process was faster
         try:
-            self._replace(f"{number} {digest}\n")
+            self._write(f"{number} {digest}\n")
         except OSError as error:
             log.error("The audit's anchor cannot be written (%s).", error.strerror or error)
 
-    def _replace(self, text: str) -> None:
+    def replace(self, number: int, digest: str) -> None:
+        """Note an event in place of whatever was noted.
+
+        Raises:
+            FilesError: The file cannot be written.
+        """
+        try:
+            self._write(f"{number} {digest}\n")
+        except OSError as error:
+            problem = f"{self._path} cannot be written ({error.strerror or error})."
+            raise FilesError(problem, "Give the program permission to write it.") from error
+
+    def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".anchor-")
         try:
