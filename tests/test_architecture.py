@@ -25,7 +25,7 @@ class Rule:
     allowed: tuple[str, ...] = ()
 
 
-SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py")
+SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py", "app/gate/streamlit_side.py")
 RULES = (
     Rule("ddad_core/", ("app", "streamlit", "sqlalchemy", *HTTP_CLIENTS)),
     Rule("", ("streamlit",), apart=SERVES_STREAMLIT),

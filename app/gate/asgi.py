@@ -74,7 +74,12 @@ class AccessGate:
         sessions: Who is signed in; None for the demonstration, which knows no accounts.
         own: The gate's own paths; None for the demonstration.
         sign_on: Whether the ways to and from a provider are open.
+
+    Attributes:
+        hint: What to tell whoever starts the server; empty for nothing.
     """
+
+    hint = ""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -28,10 +28,10 @@ from app.gate.pages import (
     sign_out_page,
 )
 from app.gate.requests import Client, is_page_load, local_path, small_form
-from app.gate.sessions import LONGEST, Session, Sessions, SessionStore
+from app.gate.sessions import LONGEST, Session, Sessions
 from app.gate.sign_on import SingleSignOn, kept_answer
 from app.gate.threads import BusyError, Workers
-from app.store.account_records import Role, SessionRecord, UserRecord
+from app.services.signing_in import SIGNED_OUT, SignedIn, SignInError, SigningIn
 from ddad_core.errors import DdadError, RequestError
 
 log = logging.getLogger(__name__)
@@ -41,50 +41,9 @@ NEXT_COOKIE = "ddad_next"
 NEXT_SECONDS = 600
 SESSION = "/gate/session"
 ACTIVE = "/gate/active"
-SIGNED_OUT = "signed out"
 TOO_MANY = "Too many attempts."
 BAD_FORM = "The form is too large or came too slowly.\n"
 CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-
-
-class SignedIn(Protocol):
-    """What a successful sign-in gives."""
-
-    @property
-    def token(self) -> str:
-        """Value of the cookie."""
-
-    @property
-    def session(self) -> SessionRecord:
-        """The session that was opened."""
-
-    @property
-    def user(self) -> UserRecord:
-        """Whose it is."""
-
-
-class Accounts(SessionStore, Protocol):
-    """What the gate asks of the accounts service. Each call may block."""
-
-    def has_accounts(self) -> bool:
-        """Whether there ever was an account."""
-
-    def create_first(self, name: str, full_name: str, password: str, address: str) -> UserRecord:
-        """Make the first account; refused once there is one."""
-
-    def sign_in(self, name: str, password: str, address: str) -> SignedIn:
-        """Open a session by name and password."""
-
-    def sign_in_subject(
-        self,
-        issuer: str,
-        subject: str,
-        name: str,
-        full_name: str,
-        roles: frozenset[Role],
-        address: str,
-    ) -> SignedIn:
-        """Open a session for whom a provider vouches."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +76,7 @@ class OwnRoutes:
     def __init__(
         self,
         app: ASGIApp,
-        accounts: Accounts,
+        accounts: SigningIn,
         sessions: Sessions,
         sign_on: SingleSignOn | None,
         code: str,
@@ -159,7 +118,8 @@ class OwnRoutes:
     async def signed_out(self, asked: Asked) -> Response:
         """What the signed-out get of any path: the page to sign in, or the first account's."""
         request = asked.request
-        if not (request.method == "GET" and "text/html" in request.headers.get("accept", "text/html")):
+        wants_page = "text/html" in request.headers.get("accept", "text/html")
+        if request.method != "GET" or not wants_page:
             return PlainTextResponse("Sign in first.\n", 401)
         return await self._told(self._signed_out_page, asked)
 
@@ -189,7 +149,9 @@ class OwnRoutes:
             return going_on_page(target, "Opening DDAD Review.")
         return self._sign_in_page(401, target=target)
 
-    def _sign_in_page(self, status: int, message: str = "", wait: float = 0.0, **kept: str) -> Response:
+    def _sign_in_page(
+        self, status: int, message: str = "", wait: float = 0.0, **kept: str
+    ) -> Response:
         provider = self._sign_on.name if self._sign_on else ""
         return sign_in_page(status, message, wait, provider=provider, **kept)
 

@@ -6,38 +6,23 @@ takes over what it says, about once a second; a change made in this process call
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
+from app.services.signing_in import IDLE as IDLE_TOO_LONG
+from app.services.signing_in import IDLE_MINUTES, SESSION_HOURS, TOO_LONG, SigningIn, token_hash
 from app.store.account_records import SessionRecord, UserRecord
 
-IDLE = timedelta(minutes=15)
-LONGEST = timedelta(hours=12)
+IDLE = timedelta(minutes=IDLE_MINUTES)
+LONGEST = timedelta(hours=SESSION_HOURS)
 WRITE_EVERY = timedelta(minutes=1)
 MAX_SESSIONS = 10_000
-TIMED_OUT = "nothing was done for 15 minutes"
-TOO_LONG = "12 hours are over"
 TOO_MANY = "too many sessions were open"
 
 Watcher = Callable[[], None]
-
-
-class SessionStore(Protocol):
-    """What is asked of the accounts service here. Each call may block."""
-
-    def open_sessions(self) -> list[tuple[SessionRecord, UserRecord]]:
-        """Sessions that have not ended, with their accounts."""
-
-    def seen(self, session_id: int, at: datetime) -> None:
-        """Note when its person last did something."""
-
-    def end_session(self, session_id: int, reason: str, address: str = "") -> None:
-        """End it, on record; nothing happens if it has ended."""
 
 
 @dataclass(eq=False)
@@ -68,11 +53,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def token_hash(token: str) -> str:
-    """What the database knows of a cookie's token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Sessions:
     """The open sessions. Safe to share between threads.
 
@@ -84,7 +64,7 @@ class Sessions:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: SigningIn,
         now: Callable[[], datetime] = _utc_now,
         idle: timedelta = IDLE,
     ) -> None:
@@ -126,7 +106,7 @@ class Sessions:
         return (self._now() - session.active_at).total_seconds()
 
     def drop(self, session: Session) -> None:
-        """End a session here at once, and with it its sockets; telling the store is the caller's."""
+        """End a session here at once, with its sockets; telling the store is the caller's."""
         with self._lock:
             self._by_hash.pop(session.record.token_sha256, None)
             session.over = True
@@ -212,7 +192,7 @@ class Sessions:
         for session in overdue:
             aged = self._now() - session.record.opened_at >= LONGEST
             self.drop(session)
-            self._store.end_session(session.record.id, TOO_LONG if aged else TIMED_OUT)
+            self._store.end_session(session.record.id, TOO_LONG if aged else IDLE_TOO_LONG)
         for session in left_longest[: max(0, many)]:
             self.drop(session)
             self._store.end_session(session.record.id, TOO_MANY)

@@ -94,9 +94,7 @@ class SingleSignOn:
         if user is None or not user.get("iss") or not user.get("sub"):
             return None
         subject = str(user["sub"])
-        name = next(
-            (str(user[k]) for k in ("preferred_username", "email") if user.get(k)), subject
-        )
+        name = next((str(user[k]) for k in ("preferred_username", "email") if user.get(k)), subject)
         groups = _listed(_claim(user, self._settings.roles_claim))
         return Identity(
             issuer=str(user["iss"]),

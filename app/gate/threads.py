@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from ddad_core.errors import DdadError
+
+T = TypeVar("T")
 
 
 class BusyError(DdadError):
@@ -27,7 +30,7 @@ class Workers:
         self._limit = threads + waiting
         self._pending = 0
 
-    async def run[T](self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], T]) -> T:
         """Run a call in one of the threads.
 
         Raises:
