@@ -53,7 +53,7 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 def _accounts() -> AccountsService:
     settings = load_settings(os.environ)
     migrate(settings.database_url)
-    from app.gateways.anchor import AnchorFile  # noqa: PLC0415 (only these commands write)
+    from app.gateways.anchor import AnchorFile
 
     anchor = AnchorFile(settings.home / "audit.anchor")
     store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
