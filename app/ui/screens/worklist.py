@@ -7,7 +7,7 @@ import streamlit as st
 from app.services.worklist import Show, Sort, Worklist
 from app.ui.caselist import caselist, opened
 from app.ui.context import Context
-from app.ui.session import reset_session, session
+from app.ui.session import session
 
 PAGE_ROWS = 100
 SHOW: dict[str, Show] = {
@@ -58,7 +58,7 @@ def show(context: Context) -> None:
             shortcut="S",
             help="Opens the first unread case of this list",
         )
-    _counts(context, found)
+    _counts(found)
     if start and unread is not None:
         _open(context, unread, order)
     if not found.rows:
@@ -75,15 +75,8 @@ def show(context: Context) -> None:
             st.rerun()
 
 
-def _counts(context: Context, found: Worklist) -> None:
-    left, right = st.columns([6, 1.4], vertical_alignment="center")
-    with right:
-        if st.button(
-            context.reader.name, type="tertiary", icon=":material/person:", help="Change reader"
-        ):
-            reset_session()
-            st.rerun()
-    left.html(
+def _counts(found: Worklist) -> None:
+    st.html(
         f'<div class="ddad-facts">{len(found.rows)} shown of {found.total} · '
         f"{found.unread} unread · {found.flagged} at or above their model's operating point</div>"
     )
