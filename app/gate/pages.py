@@ -179,7 +179,9 @@ a.button { display: block; box-sizing: border-box; margin-top: .8rem; padding: .
 a.button:hover { border-color: #8fd6de; }
 a { color: #7cc7d0; }
 a:focus-visible { outline: 2px solid #8fd6de; outline-offset: 2px; }
+.hint + label { margin-top: 1rem; }
 .hint { margin: .35rem 0 0; color: #9aa5b1; font-size: .85rem; }
+.disclaimer { margin-top: 2.5rem; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY = (
@@ -190,5 +192,7 @@ _FRAME = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>DDAD Review</title>{{head}}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><style>{_STYLE}</style></head>
-<body><main><h1>DDAD Review</h1>{{body}}</main></body></html>
+<body><main><h1>DDAD Review</h1>{{body}}
+<p class="hint disclaimer">Decision support for research. Not a medical device: not for diagnosis,
+triage or any decision about a patient.</p></main></body></html>
 """

@@ -22,10 +22,11 @@ _STYLE = """
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
-.st-key-ddad-who { position: fixed; top: 0.4rem; right: 4.2rem; z-index: 999991; width: auto;
+.st-key-ddad-who { position: fixed; top: 0.8rem; right: 4.2rem; z-index: 999991; width: auto;
   display: flex; flex-direction: row; align-items: center; gap: 0.7rem; }
 .st-key-ddad-who > div { width: auto; }
 .st-key-ddad-who p, .ddad-out { font-size: 0.92rem; white-space: nowrap; }
+.ddad-out { color: #7cc7d0; }
 .ddad-demo { background: #2a2113; color: #f0c48a; border: 1px solid #6b4f22; border-radius: 4px;
   padding: 0.35rem 0.7rem; font-size: 0.92rem; }
 [data-testid="stAlertContainer"] { background: #14181d; color: #c9d1d9;
