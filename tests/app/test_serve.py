@@ -1,7 +1,9 @@
 """`python -m app.serve`: real servers on free loopback ports, spoken to without a browser."""
 
+import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -135,7 +137,7 @@ def guarded(tmp_path_factory):
         served.stop()
 
 
-def until_marker(stream, marker):
+def until_marker(stream, marker, wanted="delta"):
     """Run the page over a socket and read until it says the marker."""
     back = BackMsg()
     back.rerun_script.query_string = ""
@@ -145,6 +147,8 @@ def until_marker(stream, marker):
         message = ForwardMsg()
         message.ParseFromString(stream.recv(timeout=10))
         said += str(message.delta)
+        if message.WhichOneof("type") == wanted:
+            said += str(message)
     return said
 
 
@@ -227,29 +231,27 @@ def test_an_upload_over_the_limit_is_refused_by_its_length(guarded):
 
 
 def test_an_upload_without_a_length_is_cut_off_at_the_limit(guarded):
+    """A real session of Streamlit, so that nothing but the size is wrong."""
     _, cookie = guarded.sign_in()
-    page = guarded.ask("GET", "/", Cookie=cookie)
-    assert page.status == 200
-    with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as one:
-        head = (
-            f"PUT /_stcore/upload_file/s/f HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\n"
-            f"Cookie: {cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        one.sendall(head.encode())
-        chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
-        said = b""
-        try:
-            for _ in range(20):
-                one.sendall(chunk)
-        except OSError:
-            pass  # closed before all was sent, as it should be
-        try:
-            while more := one.recv(65536):
-                said += more
-        except OSError:
-            pass
-    assert said == b"" or said.startswith((b"HTTP/1.1 413", b"HTTP/1.1 403"))
-    assert b"200 OK" not in said
+    health = guarded.ask("GET", "/_stcore/health", Cookie=cookie)
+    token = re.search(r"_streamlit_xsrf=([^;]*)", str(health.headers))[1]
+    with guarded.socket(Cookie=cookie) as stream:
+        said = until_marker(stream, "MARKER", wanted="new_session")
+        session = re.search(r'session_id: "([0-9a-f-]{36})"', said)[1]
+        with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as one:
+            head = (
+                f"PUT /_stcore/upload_file/{session}/f HTTP/1.1\r\n"
+                f"Host: 127.0.0.1:{guarded.port}\r\nTransfer-Encoding: chunked\r\n"
+                f"Cookie: {cookie}; _streamlit_xsrf={token}\r\nX-Xsrftoken: {token}\r\n"
+                "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+            )
+            one.sendall(head.encode())
+            begin = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+            one.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
+            with contextlib.suppress(OSError):  # closed before all was sent, as it should be
+                for _ in range(12):
+                    one.sendall(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
+            assert one.recv(12) == b"HTTP/1.1 413"
 
 
 def test_interrupting_ends_it_in_order_with_a_socket_open(guarded):
