@@ -53,6 +53,8 @@ SCREENS = {
     "audit": Screen("Audit", audit.show, Action.VIEW_AUDIT),
     "account": Screen("Account", account.show, None, changes_accounts=True),
 }
+BEGIN_WITH = ("worklist", "users", "audit", "account")
+"""The first of these that a person may see is where they begin."""
 
 
 @st.cache_resource(show_spinner="Opening the reading room …")
@@ -75,22 +77,26 @@ def _run_screen(screen: Screen, context: Context) -> None:
 
 
 def _pages(context: Context) -> dict[str, st.Page]:
-    """The pages that the person may see, by name; the first is where they begin."""
-    must_change = gate.must_change_password(st.context.cookies)
-    pages: dict[str, st.Page] = {}
-    for name, screen in SCREENS.items():
-        alone = name == "account"
-        offered = screen.needs is None or screen.needs in context.allowed
-        if not offered or (must_change and not alone) or (alone and gate.is_demonstration()):
-            continue
-        pages[name] = st.Page(
-            partial(_run_screen, screen, context),
-            title=screen.title,
+    """The pages that the person may see, by name."""
+    offered = [
+        name for name, one in SCREENS.items() if not one.needs or one.needs in context.allowed
+    ]
+    if gate.is_demonstration():
+        offered.remove("account")
+    elif gate.must_change_password(st.context.cookies):
+        offered = ["account"]
+    first = next(name for name in BEGIN_WITH if name in offered)
+    return {
+        name: st.Page(
+            partial(_run_screen, SCREENS[name], context),
+            title=SCREENS[name].title,
             url_path=name,
-            default=not pages,
-            visibility="hidden" if alone and pages else "visible",
+            default=name == first,
+            # The header leads there.
+            visibility="hidden" if name == "account" != first else "visible",
         )
-    return pages
+        for name in offered
+    }
 
 
 def _signed_in() -> Person:

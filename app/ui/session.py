@@ -153,7 +153,8 @@ def session() -> Session:
 def session_of(person: Person) -> Session:
     """The session of this tab, emptied if somebody else had it before."""
     found = session()
-    if found.reader is not None and found.reader.user_id != person.user_id:
+    before = found.reader
+    if before is not None and (before.user_id, before.name) != (person.user_id, person.name):
         st.session_state.clear()
         found = session()
     found.reader = person
