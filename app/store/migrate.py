@@ -13,7 +13,7 @@ from app.store.errors import StoreError, as_store_error
 
 # The newest file in migrations/versions. Written down here so that starting on a database that
 # is up to date need not import Alembic and all migrations; a test keeps the two equal.
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 
 # Any number will do as long as every process of this program uses the same.
 _POSTGRESQL_LOCK = 0x44444144

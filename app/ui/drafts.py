@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from app.services.people import Action
-from app.services.reading import FINDINGS, VERDICTS, CaseView
+from app.services.read_draft import FINDINGS, VERDICTS
+from app.services.reading import CaseView
 from app.store.records import Box
 from app.ui.context import Context
 from app.ui.session import Draft

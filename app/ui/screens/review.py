@@ -11,7 +11,8 @@ from functools import partial
 import streamlit as st
 
 from app.services.people import Action
-from app.services.reading import FINDINGS, CaseView, ReadDraft
+from app.services.read_draft import FINDINGS, ReadDraft
+from app.services.reading import CaseView
 from app.ui import chrome
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, keep, kept_draft, plain_boxes, saved_draft

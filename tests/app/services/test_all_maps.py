@@ -16,7 +16,8 @@ import pytest
 from app.services.container import Services
 from app.services.models import default_map
 from app.services.people import Person
-from app.services.reading import MAP_HINTS, ReadDraft
+from app.services.read_draft import ReadDraft
+from app.services.reading import MAP_HINTS
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 from tests.eight_maps import (
     DEFAULT_MAP,

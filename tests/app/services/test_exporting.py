@@ -12,7 +12,7 @@ import pytest
 from app.services.container import Services
 from app.services.exporting import COLUMNS, Export
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.store.records import Box
 
 Ids = dict[str, int]

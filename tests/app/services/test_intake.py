@@ -19,7 +19,7 @@ from app.services.container import Services
 from app.services.intake import UPLOAD, Provenance
 from app.services.models import ModelService
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.services.worklist import Wish
 from app.settings import REPOSITORY, load_settings
 from app.store.engine import create_store_engine

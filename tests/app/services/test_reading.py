@@ -13,7 +13,7 @@ import pytest
 from app.gateways.files import FilesError
 from app.services.container import Services
 from app.services.people import Person
-from app.services.reading import COMMENT_LIMIT, FINDINGS, MAX_BOXES, ReadDraft
+from app.services.read_draft import COMMENT_LIMIT, FINDINGS, MAX_BOXES, ReadDraft
 from app.settings import REPOSITORY
 from app.store.records import Box
 from ddad_core.errors import DdadError, RequestError

@@ -14,7 +14,7 @@ from app.services import models
 from app.services.container import Services
 from app.services.intake import IntakeOutcome
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.services.worklist import Wish
 from ddad_core.calibration import NormalReference
 from ddad_core.errors import UncalibratedError

@@ -12,7 +12,7 @@ import pytest
 from app.services.container import Services
 from app.services.intake import Provenance
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.services.worklist import Wish, WorklistRow
 from app.store.worklist_repository import Show, Sort
 from ddad_core.imaging.stored import THUMBNAIL_SIDE
