@@ -66,6 +66,16 @@ SETTINGS = (
         "1 also keeps each file as it came, in originals in DDAD_HOME. Originals hold names, ids "
         "and birth dates.",
     ),
+    Setting(
+        "DDAD_UNAIDED_FIRST",
+        "0",
+        "1 hides all that the AI says of a case until its reader has saved a first verdict.",
+    ),
+    Setting(
+        "DDAD_FINDINGS",
+        "",
+        "Findings offered beside the 14 of VinBigData, separated by commas.",
+    ),
     *SIGN_ON_SETTINGS,
 )
 REPLACED = {
@@ -96,6 +106,8 @@ class Settings:
     site: str
     pseudonym_key_file: Path
     keep_originals: bool
+    unaided_first: bool
+    more_findings: tuple[str, ...]
     sign_on: SignOnSettings | None
     in_force: Mapping[str, str] = field(repr=False, compare=False)
     """Every setting that is no secret, as text by name."""
@@ -142,6 +154,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             else home / "pseudonym.key"
         ),
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
+        unaided_first=_number("DDAD_UNAIDED_FIRST", texts, 0, 1) == 1,
+        more_findings=_findings(texts["DDAD_FINDINGS"]),
         sign_on=None if demo else load_sign_on(texts),
         in_force={one.name: texts[one.name] for one in SETTINGS if not one.secret},
     )
@@ -207,6 +221,15 @@ def _networks(text: str) -> tuple[Network, ...]:
             problem = f"DDAD_TRUSTED_PROXIES names {one[:80]!r}, which is no address or network."
             raise ConfigurationError(problem, "Give them as in 10.0.0.5, 10.1.0.0/16.") from error
     return tuple(found)
+
+
+def _findings(text: str) -> tuple[str, ...]:
+    names = tuple(" ".join(name.split()) for name in text.split(",") if name.strip())
+    bad = [name for name in names if len(name) > MAX_SITE_LENGTH or not name.isprintable()]
+    if bad:
+        problem = f"DDAD_FINDINGS names {bad[0][:80]!r}."
+        raise ConfigurationError(problem, f"Use up to {MAX_SITE_LENGTH} printable characters.")
+    return names
 
 
 def _site(text: str) -> str:

@@ -21,6 +21,8 @@ from ddad_core.errors import DdadError, UncalibratedError
 from ddad_core.vocabulary import SCORE_TITLES
 
 log = logging.getLogger(__name__)
+BY_SCORE = ("score", "uncertainty")
+"""Orders that tell of the AI."""
 SEEDS = 49
 """Different random orders there are."""
 SCORED_ON_THE_WAY = 64
@@ -45,6 +47,7 @@ class WorklistRow:
         verdict: This reader's latest verdict, or None if unread by them.
         other_readers: How many others have read it.
         added_at: When it was taken in, UTC.
+        hidden: Whether what the AI says is kept from this reader until their first verdict.
     """
 
     image_id: int
@@ -60,6 +63,7 @@ class WorklistRow:
     verdict: str | None
     other_readers: int
     added_at: datetime
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Worklist:
         first_unread: The first case that matches and that this reader has not read, or None.
         total: Cases there are.
         unread: Cases this reader has not read.
-        flagged: Cases at or above the operating point.
+        flagged: Cases at or above the operating point; None where that is hidden.
     """
 
     rows: tuple[WorklistRow, ...]
@@ -80,7 +84,7 @@ class Worklist:
     first_unread: int | None
     total: int
     unread: int
-    flagged: int
+    flagged: int | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Wish:
         since: Only cases taken in from then on.
         until: Only cases taken in before.
         seed: Of the random order.
+        unaided: Whether nothing of the AI shows through of cases that the reader has not read:
+            neither scores, nor flags, nor an order by them.
     """
 
     show: Show = "all"
@@ -105,6 +111,7 @@ class Wish:
     since: datetime | None = None
     until: datetime | None = None
     seed: int = 0
+    unaided: bool = False
 
 
 EVERYTHING = Wish()
@@ -114,8 +121,15 @@ class WorklistService:
     """Lists cases for a reader."""
 
     def __init__(
-        self, store: UnitOfWork, access: Access, models: ModelService, scoring: ScoringService
+        self,
+        store: UnitOfWork,
+        access: Access,
+        models: ModelService,
+        scoring: ScoringService,
+        *,
+        unaided_first: bool = False,
     ) -> None:
+        self.unaided_first = unaided_first
         self._store = store
         self._access = access
         self._models = models
@@ -141,6 +155,7 @@ class WorklistService:
             ForbiddenError: The reader may not look at cases.
         """
         self._access.require(reader, Action.VIEW_CASES)
+        wish = self._checked(reader, wish)
         question = self._question(reader, wish)
         with self._store.reading() as repositories:
             counts = repositories.worklist.counts(question)
@@ -153,12 +168,12 @@ class WorklistService:
             if first is None or offset:
                 first = repositories.worklist.first_unread(question)
         return Worklist(
-            rows=tuple(self._row(one) for one in cases),
+            rows=tuple(self._row(one, hidden=wish.unaided) for one in cases),
             matching=counts.matching,
             first_unread=first,
             total=counts.total,
             unread=counts.unread,
-            flagged=counts.flagged,
+            flagged=None if wish.unaided else counts.flagged,
         )
 
     def order(self, reader: Person, wish: Wish = EVERYTHING) -> tuple[int, ...]:
@@ -168,7 +183,7 @@ class WorklistService:
             ForbiddenError: The reader may not look at cases.
         """
         self._access.require(reader, Action.VIEW_CASES)
-        question = self._question(reader, wish)
+        question = self._question(reader, self._checked(reader, wish))
         with self._store.reading() as repositories:
             return tuple(repositories.worklist.ids(question))
 
@@ -181,6 +196,18 @@ class WorklistService:
         self._access.require(reader, Action.VIEW_CASES)
         with self._store.reading() as repositories:
             return repositories.images.thumbnails([row.image_id for row in rows])
+
+    def _checked(self, reader: Person, wish: Wish) -> Wish:
+        """The wish as it may be fulfilled: unaided, nothing of the AI decides what is shown."""
+        unaided = (wish.unaided or self.unaided_first) and self._access.may(reader, Action.READ)
+        if not unaided:
+            return replace(wish, unaided=False)
+        return replace(
+            wish,
+            unaided=True,
+            sort="newest" if wish.sort in BY_SCORE else wish.sort,
+            show="all" if wish.show == "flagged" else wish.show,
+        )
 
     def _question(self, reader: Person, wish: Wish) -> WorklistQuestion:
         return WorklistQuestion(
@@ -228,7 +255,7 @@ class WorklistService:
                 log.warning("Image %d cannot be scored: %s", image.id, error.problem)
         return done > 0
 
-    def _row(self, one: WorklistCase) -> WorklistRow:
+    def _row(self, one: WorklistCase, *, hidden: bool) -> WorklistRow:
         warnings = (*one.image.warnings, _CONFLICT) if one.image.conflict else one.image.warnings
         row = WorklistRow(
             image_id=one.image.id,
@@ -245,6 +272,8 @@ class WorklistService:
             other_readers=one.others,
             added_at=one.image.added_at,
         )
+        if hidden and one.verdict is None:
+            return replace(row, hidden=True)
         score = one.score
         if score is None:
             return replace(row, warnings=(*warnings, *self._why_unscored(one.model)))

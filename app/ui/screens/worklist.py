@@ -6,7 +6,8 @@ import math
 
 import streamlit as st
 
-from app.services.worklist import SEEDS, Show, Sort, Wish, Worklist
+from app.services.people import Action
+from app.services.worklist import BY_SCORE, SEEDS, Show, Sort, Wish, Worklist
 from app.ui.caselist import caselist, opened
 from app.ui.context import Context
 from app.ui.session import session
@@ -41,15 +42,25 @@ def show(context: Context) -> None:
     if notice := state.take_notice():
         st.toast(notice)
     controls = st.columns([5.2, 1.7, 2.0, 1.4], vertical_alignment="bottom")
+    state.unaided = _unaided(context, state.unaided)
+    hidden = "-unaided" if state.unaided else ""
+    shows = [name for name in SHOW if not (state.unaided and SHOW[name] == "flagged")]
+    sorts = [name for name in SORT if not (state.unaided and SORT[name] in BY_SCORE)]
     with controls[0]:
         chosen = st.segmented_control(
-            "Show", list(SHOW), default="All", required=True, key="worklist-show"
+            "Show", shows, default="All", required=True, key=f"worklist-show{hidden}"
         )
     with controls[1]:
-        sort = st.selectbox("Sort", list(SORT), key="worklist-sort")
+        sort = st.selectbox("Sort", sorts, key=f"worklist-sort{hidden}")
     with controls[2]:
         search = st.text_input("Search", placeholder="Name, view, verdict", key="worklist-search")
-    wish = Wish(show=SHOW[chosen], sort=SORT[sort], search=search, seed=_seed(SORT[sort]))
+    wish = Wish(
+        show=SHOW[chosen],
+        sort=SORT[sort],
+        search=search,
+        seed=_seed(SORT[sort]),
+        unaided=state.unaided,
+    )
     if wish != state.wish:
         state.wish, state.page = wish, 0
     found = context.services.worklist.list(
@@ -76,6 +87,19 @@ def show(context: Context) -> None:
     _pages(found)
 
 
+def _unaided(context: Context, chosen: bool) -> bool:
+    """Whether verdicts come before the AI, by setting or by the reader's own wish."""
+    if Action.READ not in context.allowed:
+        return False
+    fixed = context.services.worklist.unaided_first
+    return fixed or st.toggle(
+        "Unaided first",
+        value=chosen,
+        key="worklist-unaided",
+        help="Your verdict comes first; what the AI says of a case is shown after it",
+    )
+
+
 def _seed(sort: Sort) -> int:
     """Of the random order: drawn once a session, and told, so that it can be drawn again."""
     if sort != "random":
@@ -93,9 +117,14 @@ def _seed(sort: Sort) -> int:
 
 
 def _counts(found: Worklist) -> None:
+    flagged = (
+        "what the AI says of a case is shown after your verdict"
+        if found.flagged is None
+        else f"{found.flagged} at or above their model's operating point"
+    )
     st.html(
         f'<div class="ddad-facts">{found.matching} shown of {found.total} · '
-        f"{found.unread} unread · {found.flagged} at or above their model's operating point</div>"
+        f"{found.unread} unread · {flagged}</div>"
     )
 
 
