@@ -41,9 +41,11 @@ SETTINGS = (
     Setting(
         "DDAD_DATABASE_URL",
         "",
-        "SQLAlchemy URL of the database. Unset: the SQLite file ddad.sqlite in DDAD_HOME.",
+        "URL of the database, postgresql:// or sqlite:///. Unset: the SQLite file ddad.sqlite in "
+        "DDAD_HOME.",
         secret=True,
     ),
+    Setting("DDAD_DATABASE_URL_FILE", "", "File that holds this URL, instead of the variable."),
     Setting("DDAD_WEIGHTS", "weights", "Folder of the models."),
     Setting("DDAD_GALLERY", "data/demo", "Folder of the demonstration gallery."),
     Setting(
@@ -108,7 +110,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise ConfigurationError(problem, f"Use one of: {', '.join(DEVICES)}.")
     return Settings(
         home=home,
-        database_url=_database_url(texts["DDAD_DATABASE_URL"], home),
+        database_url=_database_url(_given_database_url(texts), home),
         weights=_folder("DDAD_WEIGHTS", texts),
         gallery=_folder("DDAD_GALLERY", texts),
         host=texts["DDAD_HOST"],
@@ -153,14 +155,32 @@ def _site(text: str) -> str:
     return text
 
 
+def _given_database_url(texts: Mapping[str, str]) -> str:
+    if not texts["DDAD_DATABASE_URL_FILE"]:
+        return texts["DDAD_DATABASE_URL"]
+    if texts["DDAD_DATABASE_URL"]:
+        problem = "DDAD_DATABASE_URL and DDAD_DATABASE_URL_FILE are both set."
+        raise ConfigurationError(problem, "Keep one of them.")
+    path = _folder("DDAD_DATABASE_URL_FILE", texts)
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not text or len(text.splitlines()) > 1:
+        problem = f"DDAD_DATABASE_URL_FILE is {path}, which cannot be read or is not one line."
+        raise ConfigurationError(problem, "Write the URL into that file, and nothing else.")
+    return text
+
+
 def _database_url(text: str, home: Path) -> str:
     if not text:
         return f"sqlite:///{quote(str(home / 'ddad.sqlite'))}"
     scheme, found, rest = text.partition("://")
-    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
+    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         # The value may hold a password, so it is not repeated.
         problem = "DDAD_DATABASE_URL does not start with sqlite:// or postgresql://."
-        raise ConfigurationError(problem, "Give an SQLAlchemy URL.")
+        step = "Give a URL such as postgresql://user:password@host/name."
+        raise ConfigurationError(problem, step)
     file = rest.removeprefix("/")
     if scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:")):
         # A path that starts at the working directory would mean another database for each shell.

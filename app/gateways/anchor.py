@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -38,16 +40,26 @@ class AnchorFile:
         A note that cannot be written must not undo the act, which is in the database by now:
         the log says so, and the next event tries again.
         """
-        noted = self.read()
-        if noted is not None and noted[0] >= number:
-            return  # another process was faster
         try:
-            self._replace(f"{number} {digest}\n")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                noted = self.read()
+                if noted is None or noted[0] < number:  # else another one was faster
+                    self._replace(f"{number} {digest}\n")
         except OSError as error:
             log.error("The audit's anchor cannot be written (%s).", error.strerror or error)
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Between reading and writing no other thread or process may note a newer event."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)  # which lets go of the lock
+
     def _replace(self, text: str) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".anchor-")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -30,11 +30,11 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("SQLITE_READONLY", "25006"),
         "The database can only be read, not written.",
-        "Nothing was saved: give the program write permission on the database file and its "
-        "folder, then save again.",
+        "Nothing was saved: give the program write permission on the database (SQLite: on "
+        "the file and its folder), then save again.",
     ),
     (
-        ("SQLITE_CANTOPEN", "08", "57P"),
+        ("SQLITE_CANTOPEN", "08", "57P", "28", "3D"),
         "The database cannot be opened or reached.",
         "Check that the database address is right and that it can be reached, then try again.",
     ),
@@ -47,6 +47,16 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         ("SQLITE_IOERR", "58"),
         "The disk that holds the database reported an error while reading or writing.",
         "Check the disk and its free space before going on.",
+    ),
+    (
+        ("53300",),
+        "The database server takes no more connections.",
+        "Nothing was saved: try again in a moment, or let the server take more of them.",
+    ),
+    (
+        ("42501",),
+        "The database does not let this user do what is needed.",
+        "Make the user the owner of the database, then try again.",
     ),
     (
         ("42P01", "42703"),

@@ -82,7 +82,7 @@ def _upgrade(engine: Engine) -> bool:
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
+                _prepare_postgresql(connection)
             # Another process may have finished while this one waited for the lock.
             if revision_seen_by(connection) == HEAD_REVISION:
                 return False
@@ -96,6 +96,16 @@ def _upgrade(engine: Engine) -> bool:
     except SQLAlchemyError as error:
         raise as_store_error(error) from error
     return True
+
+
+def _prepare_postgresql(connection: Connection) -> None:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        problem = f"The database stores text as {encoding}, which lacks characters people use."
+        raise StoreError(problem, "Create the database with ENCODING 'UTF8' and use that one.")
+    # The one that comes first may take longer than a use case has to wait.
+    connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
 
 
 def _without_foreign_keys(engine: Engine) -> None:
