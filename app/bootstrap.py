@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.gateways.anchor import AnchorFile
 from app.gateways.files import ImageFiles
 from app.services.access import Access
+from app.services.accounts import AccountsService
+from app.services.audit import AuditService
 from app.services.container import Services
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
@@ -56,6 +58,8 @@ def build_services(settings: Settings) -> Services:
     )
     return Services(
         access=access,
+        accounts=AccountsService(store, access),
+        audit=AuditService(store, access, anchor),
         sandbox=sandbox,
         models=models,
         intake=intake,

@@ -1,4 +1,4 @@
-"""`ddad-admin`: migrate, import, export."""
+"""`ddad-admin`: what looks after an installation from its own shell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.commands import accounts, audit, move_database
 from app.settings import load_settings
 from ddad_core.errors import DdadError, RequestError
 
@@ -15,15 +16,12 @@ EXIT_ERROR = 1
 EXIT_REFUSED = 3
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
-
-    0 success; 1 an error, told in one sentence; 2 wrong usage; 3 a file was refused (`import`).
-    """
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    made = argparse.ArgumentParser(
         prog="ddad-admin", description="Look after a DDAD Review installation."
     )
-    sub = parser.add_subparsers(required=True, metavar="COMMAND")
+    sub = made.add_subparsers(required=True, metavar="COMMAND")
     migrating = sub.add_parser("migrate", help="create the database or bring it up to date")
     migrating.set_defaults(command=_migrate)
     importing = sub.add_parser("import", help="take files, folders and ZIP archives in")
@@ -39,7 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     exporting = sub.add_parser("export", help="write all tables as CSV and JSON")
     exporting.add_argument("folder", type=Path)
     exporting.set_defaults(command=_export)
-    arguments = parser.parse_args(argv)
+    accounts.add_to(sub)
+    audit.add_to(sub)
+    move_database.add_to(sub)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 success; 1 an error, told in one sentence, or faults found; 2 wrong usage; 3 a file was
+    refused (`import`).
+    """
+    arguments = parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except (DdadError, OSError) as error:

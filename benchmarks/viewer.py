@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page
 
 from benchmarks.figures import Figure, show, spread, tail
-from benchmarks.memory import peak_mb, resident_mb
+from benchmarks.memory import held_mb, peak_mb
 from benchmarks.serving import chromium, enter, fresh_server
 from benchmarks.synthetic_dicom import COLUMNS, ROWS, write_copy, write_synthetic
 
@@ -31,6 +31,7 @@ REDRAWS = 200
 UPLOADS = 5
 LARGE = (2500, 3000)
 SESSIONS = 10
+ROUNDS = 4
 REDRAW_TARGET_MS = 16.0
 OPEN_TARGET_S = 0.5
 UPLOAD_TARGET_S = 2.0
@@ -258,25 +259,39 @@ def uploads(page: Page) -> list[Figure]:
 
 
 def memory(browser: Browser, address: str, pid: int) -> list[Figure]:
-    """The server's memory with ten sessions, each on a case of its own."""
-    pages = []
-    for i in range(SESSIONS):
-        page = enter(browser, address, f"Dr {i + 1}")
-        page.locator("button.row").nth(i).click()
-        page.locator(READY).first.wait_for()
-        pages.append(page)
-    time.sleep(1)
-    resident, peak = resident_mb(pid), peak_mb(pid)
-    for page in pages:
-        page.context.close()
+    """The server's memory with ten sessions, each on a case of its own, again and again."""
+    ends, highest = [], 0.0
+    for _ in range(ROUNDS):
+        pages = []
+        for i in range(SESSIONS):
+            page = enter(browser, address, f"Dr {i + 1}")
+            page.locator("button.row").nth(i).click()
+            page.locator(READY).first.wait_for()
+            pages.append(page)
+            highest = max(highest, held_mb(pid))
+        time.sleep(1)
+        ends.append(held_mb(pid))
+        for page in pages:
+            page.context.close()
+    highest = max(highest, *ends)
+    then = ", ".join(f"{end:.0f}" for end in ends[1:])
     return [
         Figure(
-            f"Memory of the server with {SESSIONS} sessions on the Review screen",
+            f"Memory of the server with {SESSIONS} sessions on the Review screen, "
+            "after the uploads",
             f"under {MEMORY_TARGET_MB / 1000:g} GB",
-            f"{resident:.0f} MB resident (peak {peak:.0f} MB; n = 1)",
+            f"{ends[0]:.0f} MB, pages that processes share counted once (at most {highest:.0f} MB "
+            f"after any session; {peak_mb(pid):.0f} MB resident at most in the server's own "
+            "process; n = 1)",
             COMMAND,
-            peak < MEMORY_TARGET_MB,
-        )
+            highest < MEMORY_TARGET_MB,
+        ),
+        Figure(
+            f"The same after all {SESSIONS} were closed and opened anew, again and again",
+            "",
+            f"{then} MB",
+            COMMAND,
+        ),
     ]
 
 

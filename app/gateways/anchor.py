@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.gateways.files import FilesError
+
 log = logging.getLogger(__name__)
 _TEXT = re.compile(r"([0-9]{1,18}) ([0-9a-f]{64})\n?")
 
@@ -41,17 +43,30 @@ class AnchorFile:
         the log says so, and the next event tries again.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 noted = self.read()
                 if noted is None or noted[0] < number:  # else another one was faster
-                    self._replace(f"{number} {digest}\n")
+                    self._write(f"{number} {digest}\n")
         except OSError as error:
             log.error("The audit's anchor cannot be written (%s).", error.strerror or error)
 
+    def replace(self, number: int, digest: str) -> None:
+        """Note an event in place of whatever was noted.
+
+        Raises:
+            FilesError: The file cannot be written.
+        """
+        try:
+            with self._alone():
+                self._write(f"{number} {digest}\n")
+        except OSError as error:
+            problem = f"{self._path} cannot be written ({error.strerror or error})."
+            raise FilesError(problem, "Give the program permission to write it.") from error
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Between reading and writing no other thread or process may note a newer event."""
+        """Between reading and writing no other thread or process may note another event."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -59,7 +74,7 @@ class AnchorFile:
         finally:
             os.close(folder)  # which lets go of the lock
 
-    def _replace(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".anchor-")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:

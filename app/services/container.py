@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.services.access import Access
+from app.services.accounts import AccountsService
+from app.services.audit import AuditService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -13,6 +15,7 @@ from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.worklist import WorklistService
+from ddad_core import allocator
 from ddad_core.imaging.sandbox import Sandbox
 
 
@@ -21,6 +24,8 @@ class Services:
     """Every use case of the app, on one store and one set of models."""
 
     access: Access
+    accounts: AccountsService
+    audit: AuditService
     sandbox: Sandbox
     models: ModelService
     intake: IntakeService
@@ -32,9 +37,11 @@ class Services:
     patients: PatientService
 
     def warm_up(self) -> None:
-        """Load now what the first reader would wait for."""
+        """Load now what the first reader would wait for, in a server's process."""
+        allocator.give_back_large_blocks()
         self.sandbox.warm_up()
         self.models.warm_up()
+        allocator.trim()
 
     def close(self) -> None:
         """End the processes that read files."""

@@ -30,6 +30,9 @@ class Anchor(Protocol):
     def write(self, number: int, digest: str) -> None:
         """Note a newer link."""
 
+    def replace(self, number: int, digest: str) -> None:
+        """Note a link in place of whatever was noted."""
+
 
 class AuditRepository:
     """Appends and finds audit events inside one unit of work."""

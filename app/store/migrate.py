@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.engine import create_store_engine, read_only
 from app.store.errors import StoreError, as_store_error
+from app.store.moved import refuse_moved
 
 # The newest file in migrations/versions. Written down here so that starting on a database that
 # is up to date need not import Alembic and all migrations; a test keeps the two equal.
@@ -56,6 +57,7 @@ def migrate(url: str) -> bool:
 def _revision(engine: Engine) -> str | None:
     try:
         with read_only(engine).connect() as connection:
+            refuse_moved(connection)
             return revision_seen_by(connection)
     except SQLAlchemyError as error:
         raise as_store_error(error) from error

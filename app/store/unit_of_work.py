@@ -66,6 +66,10 @@ class UnitOfWork:
         self._now = now
         self._anchor = anchor
 
+    def now(self) -> datetime:
+        """The time, in UTC, by the clock that stored times come from."""
+        return self._now()
+
     @contextmanager
     def writing(self) -> Iterator[Repositories]:
         """Hold the write lock from the start; keep all at the end, or nothing on any exception.

@@ -16,6 +16,7 @@ from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
 from app.services.reading import CaseView
+from app.store.account_records import AuditFilter
 from app.ui.viewer import ViewerData
 
 
@@ -72,6 +73,9 @@ class Session:
         notice: A sentence to show once on the next page run.
         problem: What went wrong in the last act, shown until the next.
         finished: Whether the last case of the list was just saved.
+        new_password: Of an account just made or reset, to be shown once: name and password.
+        audit_filter: As the audit screen last had it.
+        audit_before: Where its pages begin, the first one left out.
     """
 
     reader: Person | None = None
@@ -90,6 +94,9 @@ class Session:
     notice: str = ""
     problem: str = ""
     finished: bool = False
+    new_password: tuple[str, str] | None = field(default=None, repr=False)
+    audit_filter: AuditFilter = field(default_factory=AuditFilter)
+    audit_before: list[int] = field(default_factory=list)
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

@@ -6,14 +6,15 @@ Limits are set on this process, so that a file can at worst end it, and only it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import select
 import sys
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from ddad_core import allocator
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import sandbox_messages as messages
 from ddad_core.imaging.limits import MAX_GROWTH_BYTES
@@ -27,12 +28,11 @@ except ImportError:  # Windows has no such limits; there a time limit alone hold
 KEPT_FREE = 128 * 2**20
 """Bytes of freed memory that a process holds ready for the next file."""
 
+REST_SECONDS = 5.0
+"""After so long without a file, the next is not part of a batch, and the memory is given back."""
+
 RESIDENT_AFTER_WORK = 400 * 2**20
 """Bytes; a process that stays larger than this after a file is followed by a fresh one."""
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Of mallopt, in glibc's malloc.h."""
 
 
 def main() -> int:
@@ -46,11 +46,12 @@ def main() -> int:
     handle = int(sys.argv[-1])
     shared = messages.SharedMemory(handle if handle >= 0 else None)
     _load_decoders()
-    _keep_freed_memory()
+    allocator.keep_freed_blocks(KEPT_FREE)
     limit_this_process()
     write = partial(_write_all, answers)
     messages.send(messages.Message({"ready": True}), write)
     while True:
+        _rest(requests)
         try:
             request = messages.receive(partial(messages.read_exactly, requests))
         except messages.BrokenMessageError:
@@ -62,6 +63,16 @@ def main() -> int:
         messages.send(messages.Message(head, reply.blobs), write)
         if leaving:
             return 0
+
+
+def _rest(requests: BinaryIO) -> None:
+    """Give freed memory back if no request comes for a while; return at the latest then."""
+    try:
+        coming = select.select([requests], [], [], REST_SECONDS)[0]
+    except OSError:  # on Windows only sockets can be waited for
+        return
+    if not coming:
+        allocator.trim()
 
 
 def _reply(request: messages.Message, shared: messages.SharedMemory) -> messages.Message:
@@ -87,17 +98,6 @@ def _load_decoders() -> None:
     import pydicom.pixels  # noqa: F401, PLC0415
 
     cv2.setNumThreads(1)  # there is a child for every core
-
-
-def _keep_freed_memory() -> None:
-    """Let the allocator use memory again instead of giving it back after every file.
-
-    Fresh pages for some ten large arrays a file cost more than decoding it.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # glibc only
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 2**30)
-        mallopt(_M_TRIM_THRESHOLD, KEPT_FREE)
 
 
 def limit_this_process() -> None:

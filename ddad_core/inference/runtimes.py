@@ -40,6 +40,9 @@ class OnnxRuntimeEngine:
         self._session = onnxruntime.InferenceSession(
             networks_to_onnx(a, b, size), options, providers=["CPUExecutionProvider"]
         )
+        # It keeps the model's 100 MB, beside its own weights, for a try with other providers.
+        self._session.disable_fallback()
+        self._session._model_bytes = None
         self._pool = ThreadPoolExecutor(torch.get_num_threads(), "onnxruntime")
 
     def reconstruct(self, images: torch.Tensor) -> Reconstructions:

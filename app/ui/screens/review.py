@@ -158,14 +158,16 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
     else:
         st.info(view.refusal)
     models = {model.name: model for model in context.services.models.summaries()}
+    by_age = view.suggested_model if view.suggested_for_age else ""
+    # Streamlit keeps what is passed here for as long as the session lives: not the view, which
+    # holds the pixels.
     chosen = st.selectbox(
         "Model",
         list(models),
         index=list(models).index(view.model.name),
         format_func=lambda name: (
             # In front, for the end of a long title may be cut off.
-            ("By age: " if name == view.suggested_model and view.suggested_for_age else "")
-            + models[name].title
+            ("By age: " if name == by_age else "") + models[name].title
         ),
         key=f"model-{view.image.id}",
     )

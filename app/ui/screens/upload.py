@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.services.batches import Batch, Progress, start_batch
 from app.services.exporting import formula_safe
@@ -64,7 +66,17 @@ def _ask(context: Context, state: Session) -> None:
         state.batch = start_batch(context.services.intake, context.reader, given)
         state.intake_note = ""
         state.uploads += 1  # an empty uploader; these files are on their way
+        _let_go(files)
         st.rerun()
+
+
+def _let_go(files: Iterable[UploadedFile]) -> None:
+    """Take files out of Streamlit's memory, which else holds them until the session ends."""
+    run = get_script_run_ctx()
+    remove = getattr(run.uploaded_file_mgr, "remove_file", None) if run else None
+    if run and remove:  # not part of its protocol: another manager may lack it
+        for file in files:
+            remove(session_id=run.session_id, file_id=file.file_id)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)

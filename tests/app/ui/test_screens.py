@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import streamlit as st
 from streamlit import config
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from app import gate
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.reading import CaseView
 from app.settings import REPOSITORY
+from app.ui.screens import upload
 from tests.eight_maps import take_calibration
 
 MAIN = REPOSITORY / "app" / "main.py"
@@ -311,6 +317,19 @@ def test_comment_typed_just_before_moving_on_is_kept(page: Page) -> None:
     assert page.widget("text_area", "comment-").value == "typed last"
 
 
+def alive(kind: type) -> int:
+    gc.collect()
+    return sum(type(found) is kind for found in gc.get_objects())
+
+
+def test_a_session_holds_one_case_however_many_it_has_shown(page: Page) -> None:
+    """A case has megabytes of pixels, and Streamlit keeps what its widgets were given."""
+    before = alive(CaseView)
+    page.press("Start reading").press_key("step-next").press_key("step-next")
+    assert page.case() == IN_ORDER[2]
+    assert alive(CaseView) - before == 1
+
+
 def test_confidence_can_be_taken_back(page: Page, loaded_home: Path) -> None:
     page.press("Start reading").press("Normal")
     page.widget("button_group", "confidence-").set_value(3)
@@ -401,6 +420,21 @@ def test_upload_tells_what_became_of_each_file_and_why(
     assert len(page.at.dataframe[0].value) == 5  # nothing is taken in twice
     page.press("Read 1 case")
     assert page.case().startswith("CXR-") and "1 of 1" in page.html
+
+
+def test_streamlit_lets_go_of_files_on_their_way_in(
+    empty_page: Page, small_png: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real manager holds them until the session ends; a page under test has none."""
+    manager = create_autospec(MemoryUploadedFileManager, instance=True)
+    run = SimpleNamespace(session_id="this session", uploaded_file_mgr=manager)
+    monkeypatch.setattr(upload, "get_script_run_ctx", lambda: run)
+    files = [(f"{i}.png", small_png(i), "image/png") for i in (1, 2)]
+    page = empty_page.go("upload").upload(*files)
+    assert "2 scored" in page.html
+    removed = [call.kwargs for call in manager.remove_file.call_args_list]
+    assert {one["session_id"] for one in removed} == {"this session"}
+    assert len({one["file_id"] for one in removed}) == len(removed) == 2
 
 
 def test_file_name_is_no_formula_in_the_downloaded_outcomes(

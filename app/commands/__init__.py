@@ -1,0 +1,1 @@
+"""What each command of `ddad-admin` does, one file a group of commands."""
