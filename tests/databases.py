@@ -11,9 +11,24 @@ from typing import Any, Protocol
 import psycopg
 
 from app.store.migrate import migrate
+from app.store.schema import Base
 from tests.postgresql import TEMPLATE, Server
 
 _MIGRATED = "migrated"
+
+
+_chosen: list[Databases] = []
+
+
+def current() -> Databases:
+    """Those of the test that runs."""
+    return _chosen[-1]
+
+
+def choose(databases: Databases) -> Databases:
+    """Make these the current ones."""
+    _chosen[:] = [databases]
+    return databases
 
 
 class Databases(Protocol):
@@ -32,6 +47,9 @@ class Databases(Protocol):
 
     def query(self, home: Path, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement past the program, and keep what it changed."""
+
+    def everything(self, home: Path) -> bytes:
+        """All that the database keeps, to search in."""
 
     def forget(self, folder: Path) -> None:
         """Remove the databases of all homes in a folder."""
@@ -59,6 +77,9 @@ class SqliteDatabases:
             rows = connection.execute(statement).fetchall()
         connection.close()
         return rows
+
+    def everything(self, home: Path) -> bytes:
+        return (home / "ddad.sqlite").read_bytes()
 
     def forget(self, folder: Path) -> None:
         """They go with the folder."""
@@ -92,6 +113,12 @@ class PostgresqlDatabases:
         with psycopg.connect(self.url(home)) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def everything(self, home: Path) -> bytes:
+        rows = [
+            self.query(home, f"SELECT CAST({t} AS text) FROM {t}") for t in Base.metadata.tables
+        ]
+        return repr(rows).encode()
 
     def forget(self, folder: Path) -> None:
         for home in [home for home in self._homes if home.is_relative_to(folder)]:

@@ -20,7 +20,7 @@ from app.services.container import Services
 from app.services.people import Person
 from app.settings import REPOSITORY, load_settings
 from ddad_core.imaging.sandbox import Sandbox
-from tests.databases import Databases, PostgresqlDatabases, SqliteDatabases
+from tests.databases import Databases, PostgresqlDatabases, SqliteDatabases, choose
 from tests.eight_maps import copy_weights, give_eight_maps, install
 from tests.postgresql import Server
 
@@ -54,8 +54,8 @@ def postgresql() -> Iterator[Server]:
 def databases(request: pytest.FixtureRequest) -> Databases:
     """One database for each home: files, or databases of a real server."""
     if request.param == "sqlite":
-        return SqliteDatabases()
-    return PostgresqlDatabases(request.getfixturevalue("postgresql"))
+        return choose(SqliteDatabases())
+    return choose(PostgresqlDatabases(request.getfixturevalue("postgresql")))
 
 
 @pytest.fixture(autouse=True)

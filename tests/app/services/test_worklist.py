@@ -13,6 +13,7 @@ from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.services.worklist import Show, Sort, WorklistRow
 from ddad_core.imaging.stored import THUMBNAIL_SIDE
+from tests.databases import Databases
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -29,12 +30,13 @@ def labels(services: Services, reader: Person, **wishes: str) -> list[str]:
 def mixed_home(
     tmp_path_factory: pytest.TempPathFactory,
     _loaded_home: Path,
+    databases: Databases,
     build: Callable[[Path], Services],
     draft: Draft,
     changed_dicom: Callable[..., bytes],
 ) -> Path:
     """Three gallery cases, one read by Ana and two by Ben, and an upload with a warning."""
-    home = Path(shutil.copytree(_loaded_home, tmp_path_factory.mktemp("mixed") / "home"))
+    home = databases.copy(_loaded_home, tmp_path_factory.mktemp("mixed") / "home")
     services = build(home)
     rows = services.worklist.list(ANA, sort="label").rows
     first, second = rows[0].image_id, rows[1].image_id
@@ -168,9 +170,13 @@ def test_listing_runs_no_network(mixed: Services, ana: Person, no_network: None)
 
 
 def test_listing_reads_no_pixels(
-    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services], ana: Person
+    mixed_home: Path,
+    databases: Databases,
+    tmp_path: Path,
+    build: Callable[[Path], Services],
+    ana: Person,
 ) -> None:
-    home = Path(shutil.copytree(mixed_home, tmp_path / "home"))
+    home = databases.copy(mixed_home, tmp_path / "home")
     shutil.rmtree(home / "images")
     services = build(home)
     found = services.worklist.list(ana)
