@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import shutil
 import sqlite3
 from pathlib import Path
@@ -93,6 +93,7 @@ class PostgresqlDatabases:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._homes: dict[Path, str] = {}
+        self._forgotten: list[str] = []
         server.drop(_MIGRATED)
         server.create(_MIGRATED, TEMPLATE)
         migrate(server.url(_MIGRATED))
@@ -122,9 +123,13 @@ class PostgresqlDatabases:
 
     def forget(self, folder: Path) -> None:
         for home in [home for home in self._homes if home.is_relative_to(folder)]:
-            self.server.drop(self._homes.pop(home))
+            self._forgotten.append(self._homes.pop(home))
+        # The first of several costs a checkpoint, and the others next to nothing.
+        if len(self._forgotten) >= 25:
+            while self._forgotten:
+                self.server.drop(self._forgotten.pop())
 
     def _create(self, home: Path, template: str) -> None:
-        name = "home_" + hashlib.sha256(str(home).encode()).hexdigest()[:16]
+        name = "home_" + secrets.token_hex(8)
         self.server.create(name, template)
         self._homes[home] = name

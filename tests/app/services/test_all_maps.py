@@ -33,6 +33,8 @@ Draft = Callable[..., ReadDraft]
 Ids = dict[str, int]
 MODEL = "nih-ae-u"
 
+pytestmark = pytest.mark.sqlite_only("what it looks at is models: the rows are the same")
+
 
 @pytest.fixture
 def services(build: Build, loaded_home: Path, eight_maps: Path) -> Services:
