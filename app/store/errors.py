@@ -34,7 +34,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "the file and its folder), then save again.",
     ),
     (
-        ("SQLITE_CANTOPEN", "08", "57P", "28", "3D"),
+        ("SQLITE_CANTOPEN", "08", "57P"),
         "The database cannot be opened or reached.",
         "Check that the database address is right and that it can be reached, then try again.",
     ),
@@ -47,6 +47,16 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         ("SQLITE_IOERR", "58"),
         "The disk that holds the database reported an error while reading or writing.",
         "Check the disk and its free space before going on.",
+    ),
+    (
+        ("28",),
+        "The database server does not accept this user or password.",
+        "Correct the database address, or the file that holds the password.",
+    ),
+    (
+        ("3D",),
+        "The database server has no database of that name.",
+        "Create it, or correct the database address.",
     ),
     (
         ("53300",),
@@ -63,6 +73,17 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "The database does not have this version's tables.",
         "Run `ddad-admin migrate`, then start the program again.",
     ),
+)
+
+
+_REFUSALS = (
+    ('FATAL:  role "', "28000"),
+    ('FATAL:  database "', "3D000"),
+    ("password authentication failed", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ("no password supplied", "28P01"),
+    ("too many clients", "53300"),
+    ("remaining connection slots", "53300"),
 )
 
 
@@ -94,8 +115,10 @@ def _code(cause: BaseException | None) -> str:
         code = getattr(cause, attribute, None)
         if code:
             return str(code)
-    # psycopg gives no SQLSTATE where it never reached the server.
-    return "08" if type(cause).__module__.startswith("psycopg") else ""
+    if not type(cause).__module__.startswith("psycopg"):
+        return ""
+    # psycopg gives no SQLSTATE where no connection came about; the server's words may say why.
+    return next((code for words, code in _REFUSALS if words in text), "08")
 
 
 def _refusal(cause: BaseException | None) -> StoreError:

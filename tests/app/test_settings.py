@@ -64,10 +64,38 @@ def test_relative_paths_start_at_the_repository(tmp_path, monkeypatch):
         "sqlite:///:memory:",
         "sqlite://",
         "postgresql+psycopg://reader:secret@db/ddad",
+        "postgresql://reader@db/ddad",
+        "postgres://reader:secret@db/ddad",
     ],
 )
 def test_a_complete_database_url_is_taken_as_it_is(url):
     assert load_settings({"DDAD_DATABASE_URL": url}).database_url == url
+
+
+def test_the_database_url_may_stand_in_a_file(tmp_path):
+    path = tmp_path / "url"
+    path.write_text("postgresql://reader:secret@db/ddad\n")
+    settings = load_settings({"DDAD_DATABASE_URL_FILE": str(path)})
+    assert settings.database_url == "postgresql://reader:secret@db/ddad"
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"  \n", b"postgresql://a\nsecret", b"\xff\xfe"])
+def test_a_url_file_that_holds_no_url_is_refused_without_repeating_it(tmp_path, content):
+    path = tmp_path / "url"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="DDAD_DATABASE_URL_FILE") as caught:
+        load_settings({"DDAD_DATABASE_URL_FILE": str(path)})
+    assert "secret" not in str(caught.value) and caught.value.next_step
+
+
+def test_a_url_given_twice_is_refused(tmp_path):
+    path = tmp_path / "url"
+    path.write_text("postgresql://reader:secret@db/ddad")
+    given = {"DDAD_DATABASE_URL_FILE": str(path), "DDAD_DATABASE_URL": "sqlite:////a"}
+    with pytest.raises(ConfigurationError, match="both set"):
+        load_settings(given)
 
 
 def test_tilde_is_the_home_folder():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -284,3 +285,30 @@ def test_what_cannot_be_moved_is_told_with_the_next_step(
     assert run("move-database", "--to", gone) == 1
     error = capsys.readouterr().err
     assert "cannot be opened or reached" in error and "secret" not in error
+
+
+def test_a_site_that_follows_the_document_is_moved(
+    run: Run,
+    home: Path,
+    postgresql: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Output,
+) -> None:
+    page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
+    (statements,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    for statement in statements.strip().splitlines():
+        postgresql.execute(statement)
+    address = postgresql.loopback_url("ddad_review", password="choose-a-long-one")
+    path = tmp_path / "address"
+    path.write_text(address.replace("//ddad:", "//ddad_review:"))
+    monkeypatch.setenv("DDAD_DATABASE_URL_FILE", str(path))
+    try:
+        (command,) = re.findall(r"```\nddad-admin (.*?)\n```", page)
+        assert run(*command.split()) == 0
+        assert run("audit", "verify") == 0
+        told = capsys.readouterr()
+        assert "choose-a-long-one" not in told.out + told.err
+    finally:
+        postgresql.drop("ddad_review")
+        postgresql.execute("DROP ROLE ddad_review")

@@ -273,10 +273,15 @@ def test_a_wrong_password_is_told_without_it(postgresql: Server, url: str) -> No
     name = url.partition("@/")[2].partition("?")[0]
     migrate(postgresql.loopback_url(name))
     wrong = postgresql.loopback_url(name, password="not-the-secret")
-    with pytest.raises(StoreError, match="cannot be opened or reached") as caught:
+    with pytest.raises(StoreError, match="does not accept this user or password") as caught:
         migrate(wrong)
     chain = [caught.value, caught.value.__cause__, caught.value.__cause__.__cause__]
     assert "not-the-secret" not in " ".join(f"{one} {one!r}" for one in chain)
+
+
+def test_a_database_that_is_not_there_is_told_as_such(postgresql: Server) -> None:
+    with pytest.raises(StoreError, match="no database of that name"):
+        migrate(postgresql.url("nonesuch"))
 
 
 def test_the_password_may_come_from_libpqs_own_file(
