@@ -21,6 +21,7 @@ from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
+from app.store.worklist_repository import WorklistRepository
 
 
 def utc_now() -> datetime:
@@ -41,6 +42,7 @@ class Repositories:
     sessions: SessionRepository
     audit: AuditRepository
     drafts: DraftRepository
+    worklist: WorklistRepository
 
 
 class UnitOfWork:
@@ -113,4 +115,5 @@ class UnitOfWork:
             sessions=SessionRepository(connection, self._now),
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
+            worklist=WorklistRepository(connection, self._now),
         )

@@ -302,6 +302,7 @@ def test_a_site_that_follows_the_document_is_moved(
     address = postgresql.loopback_url("ddad_review", password="choose-a-long-one")
     path = tmp_path / "address"
     path.write_text(address.replace("//ddad:", "//ddad_review:"))
+    path.chmod(0o600)
     monkeypatch.setenv("DDAD_DATABASE_URL_FILE", str(path))
     try:
         (command,) = re.findall(r"```\nddad-admin (.*?)\n```", page)
