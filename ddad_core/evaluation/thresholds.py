@@ -53,6 +53,11 @@ def is_flagged(score: float, threshold: float) -> bool:
     return score >= threshold
 
 
+def flags(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Which cases are called abnormal at this threshold, bool of the scores' shape."""
+    return np.asarray(scores) >= threshold
+
+
 def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Confusion:
     """Count cases on both sides of a threshold.
 
@@ -62,7 +67,7 @@ def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Confu
         threshold: Flagged means score >= threshold.
     """
     labels = np.asarray(labels)
-    flagged = np.asarray(scores) >= threshold
+    flagged = flags(scores, threshold)
     return Confusion(
         true_positive=int(np.sum(flagged & (labels == 1))),
         false_negative=int(np.sum(~flagged & (labels == 1))),
