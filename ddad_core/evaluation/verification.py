@@ -232,7 +232,9 @@ def _begg_greenes(cases: ScoredCases, flagged: np.ndarray) -> dict[str, Estimate
     size, read, abnormal = size[used], read[used], abnormal[used]
     up = (np.flatnonzero(used) % 2).astype(bool)
     generator = np.random.default_rng(BOOTSTRAP_SEED)
-    uniform = generator.random((DRAWS, len(size)))
+    # A Latin hypercube: each group's own quantiles are met exactly, whatever the seed.
+    even = np.tile((np.arange(DRAWS) + 0.5) / DRAWS, (len(size), 1))
+    uniform = generator.permuted(even, axis=1).T
     shares = betaincinv(abnormal + 0.5, read - abnormal + 0.5, uniform)
     # Nothing is left to guess of a group that was read whole: only of cases like these.
     sizes = generator.dirichlet(size + 0.5 / len(size), DRAWS)

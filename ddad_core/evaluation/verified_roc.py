@@ -3,7 +3,7 @@
 Each read case stands for as many as its chance of being read says (He, Lyness and McDermott,
 Statistics in Medicine 28, 2009, 361-376); after Begg and Greenes for as many as its group has
 cases for each read one. Placements, variance and interval are DeLong's with these weights; with
-equal weights all figures are those of ``delong.delong_auc``.
+equal weights value and variance are those of ``delong.delong_auc``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class VerifiedRoc:
         corrected: The curve with each read case standing for 1 / chance cases.
         effective_normal: Normal reads of equal chance that would tell as much.
         effective_abnormal: Likewise.
-        unflagged_kind: Abnormal reads among the cases with the lowest chance of being read: the
+        rare_abnormal: Abnormal reads among the cases with the lowest chance of being read: the
             correction rests on them.
         too_few: Why the corrected curve says nothing; empty if it does.
     """
@@ -46,7 +46,7 @@ class VerifiedRoc:
     corrected: RocCurve
     effective_normal: float
     effective_abnormal: float
-    unflagged_kind: int
+    rare_abnormal: int
     too_few: str
 
 
@@ -87,7 +87,7 @@ def verified_roc(cases: ScoredCases) -> VerifiedRoc:
         corrected=weighted_roc(labels, scores, weights),
         effective_normal=effective(weights[labels == 0]),
         effective_abnormal=effective(weights[labels == 1]),
-        unflagged_kind=rare,
+        rare_abnormal=rare,
         too_few=too_few,
     )
 
@@ -111,17 +111,30 @@ def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
     above = _share_below(abnormal, normal, w_n)
     below = 1 - _share_below(normal, abnormal, w_a)
     value = float((w_a * above).sum() / w_a.sum())
-    parts, degrees = [], []
+    spread, uncertain = 0.0, 0.0
     for placed, w in ((above, w_a), (below, w_n)):
-        few = len(w) / (len(w) - 1)
-        parts.append(few * float((w**2 * (placed - value) ** 2).sum()) / float(w.sum()) ** 2)
-        degrees.append(max(effective(w) - 1, 1.0))
-    variance = sum(parts)
+        part, degrees = _variance(w * (placed - value) / w.sum())
+        spread += part
+        uncertain += part * part / degrees
     least = min(effective(w_a), effective(w_n))
-    if variance <= ZERO_VARIANCE:
+    if spread <= ZERO_VARIANCE:
         return on_logit(value, 0.0, effective_n=least)
-    welch = variance**2 / sum(p * p / d for p, d in zip(parts, degrees, strict=True))
-    return on_logit(value, math.sqrt(variance), effective_n=least, degrees=welch)
+    welch = spread**2 / uncertain
+    return on_logit(value, math.sqrt(spread), effective_n=least, degrees=welch)
+
+
+def _variance(pulls: np.ndarray) -> tuple[float, float]:
+    """Variance of a sum of pulls of mean 0, and its degrees of freedom.
+
+    They are twice the square of the variance over the variance of its estimate (Satterthwaite),
+    that from the fourth powers, so that a few heavy cases count as few: n - 1 for even weights
+    and normal pulls.
+    """
+    n = len(pulls)
+    total = float((pulls**2).sum())
+    wobble = float((pulls**4).sum()) - total**2 / n
+    degrees = 2 * total**2 / wobble if wobble > 0 else n - 1
+    return total * n / (n - 1), float(np.clip(degrees, 1, n - 1))
 
 
 def weighted_roc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> RocCurve:
