@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def roc_with_band(labels: np.ndarray, scores: np.ndarray) -> RocWithBand:
         sensitivity = np.concatenate([start, shares.sensitivity], axis=1)
         return np.take_along_axis(sensitivity, reached, axis=1)
 
-    band = _band(normal, abnormal, figure)
+    band = _band(normal, abnormal, figure, _resampled(normal, abnormal))
     return RocWithBand(roc_curve(labels, scores), band, auc, len(normal), len(abnormal))
 
 
@@ -160,13 +161,14 @@ def precision_recall(
         return (gained * precision(shares)).sum(axis=1)
 
     whole, thresholds = _shares(normal, abnormal, _distinct(normal, abnormal))
+    resampled = _resampled(normal, abnormal)
     value = average_precision(labels, scores) if prevalence is None else float(average(whole)[0])
     return PrecisionRecall(
         thresholds=thresholds,
         recall=whole.sensitivity[0],
         precision=precision(whole)[0],
-        band=_band(normal, abnormal, at_recall),
-        average_precision=percentile_interval(value, average(_resampled(normal, abnormal))),
+        band=_band(normal, abnormal, at_recall, resampled),
+        average_precision=percentile_interval(value, average(resampled)),
         prevalence=share,
         stated=prevalence is not None,
     )
@@ -212,15 +214,21 @@ def _resampled(normal: np.ndarray, abnormal: np.ndarray) -> _Shares:
 
 
 def _band(
-    normal: np.ndarray, abnormal: np.ndarray, figure: Callable[[_Shares], np.ndarray]
+    normal: np.ndarray,
+    abnormal: np.ndarray,
+    figure: Callable[[_Shares], np.ndarray],
+    resampled: _Shares,
 ) -> Band:
     whole, _ = _shares(normal, abnormal, _distinct(normal, abnormal))
     value = figure(whole)[0]
-    low, high = np.percentile(figure(_resampled(normal, abnormal)), [2.5, 97.5], axis=0)
+    low, high = np.percentile(figure(resampled), [2.5, 97.5], axis=0)
     # Thinned thresholds lie beside the value's own by less than one step of 512.
     return Band(AXIS, value, np.minimum(low, value), np.maximum(high, value))
 
 
-def _rows(rising: np.ndarray, wanted: np.ndarray, side: str) -> np.ndarray:
-    """`searchsorted` in each row, (R, T) and (W,) to (R, W)."""
-    return np.stack([np.searchsorted(row, wanted, side=side) for row in rising])  # type: ignore[call-overload]
+def _rows(rising: np.ndarray, wanted: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+    """`searchsorted` in each row of shares, (R, T) and (W,) to (R, W)."""
+    # Rows are set apart by 2, more than shares and their margins are, and searched as one.
+    apart = 2.0 * np.arange(len(rising))[:, None]
+    places = np.searchsorted((rising + apart).reshape(-1), (wanted + apart).reshape(-1), side=side)
+    return places.reshape(len(rising), -1) - rising.shape[1] * np.arange(len(rising))[:, None]

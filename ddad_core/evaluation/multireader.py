@@ -214,16 +214,10 @@ def _auc_by_reader(
     """AUC of each resample and reader, (B, R); nan where a class is missing."""
     found = np.full((len(weights), ratings.shape[1]), np.nan)
     for reader in range(ratings.shape[1]):
-        own = paired[:, reader]
-        order = np.argsort(ratings[own, reader], kind="stable")
-        rating, label = ratings[own, reader][order], y[own][order]
-        drawn = weights[:, own][:, order]
-        starts = np.flatnonzero(np.append(True, np.diff(rating) > 0))
-        normal, abnormal = (
-            np.add.reduceat(drawn * (label == kind), starts, axis=1) for kind in (0, 1)
-        )
-        below = normal.cumsum(axis=1) - normal / 2  # ties count half
-        pairs = normal.sum(axis=1) * abnormal.sum(axis=1)
+        one, other = (np.flatnonzero(paired[:, reader] & (y == label)) for label in (1, 0))
+        difference = ratings[one, reader][:, None] - ratings[other, reader]
+        higher = (np.sign(difference) + 1) / 2  # ties count half
+        pairs = weights[:, one].sum(axis=1) * weights[:, other].sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[:, reader] = (abnormal * below).sum(axis=1) / pairs
+            found[:, reader] = ((weights[:, one] @ higher) * weights[:, other]).sum(axis=1) / pairs
     return found
