@@ -13,8 +13,9 @@ something whatever the scores' distribution:
 * at least x % sensitivity: the threshold is the k-th lowest abnormal score, k chosen from n and x
   alone (Wilks), so that the true sensitivity is below x in at most 5 % of sets.
 
-The others choose where the cases look best, and what looks best is partly luck. So what they
-promise is measured on cases left out of the choice (ten folds).
+The others choose where the cases look best, and what looks best is partly luck. How much is
+measured by the bootstrap, as a resample's figures at its own choice less all cases' figures there
+(Efron, JASA 78, 1983, 316-331), and taken off.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from scipy.special import betainc, betaincinv
 from scipy.stats import poisson
 
 from ddad_core.errors import MetricError
-from ddad_core.evaluation.calibration_curve import stratified_folds
-from ddad_core.evaluation.intervals import share_of
-from ddad_core.evaluation.metrics import Estimate
+from ddad_core.evaluation.intervals import share_of, wilson
+from ddad_core.evaluation.metrics import BOOTSTRAP_SEED, Estimate
 from ddad_core.evaluation.thresholds import confusion, flags, threshold_above
 
 CONFIDENCE = 0.95
-FOLDS = 10
+SAMPLES = 200
+LEAST = 10
+"""Cases of each class below which nothing is called best."""
 _NONE = np.empty(0)
 
 
@@ -92,7 +94,7 @@ class OperatingChoice:
 
 
 AT_HAND = "On the labelled cases at hand."
-LEFT_OUT = "On labelled cases left out of the choice, ten folds."
+LUCK_OFF = "On the labelled cases at hand, less the luck of the choice (bootstrap)."
 
 
 def by_hand(known: Known, threshold: float) -> OperatingChoice:
@@ -284,42 +286,84 @@ def _flagged(scores: np.ndarray, threshold: float) -> Estimate | None:
 def _best(known: Known, policy: str, of_miss: float, of_alarm: float) -> OperatingChoice:
     labels, scores = np.asarray(known.labels), np.asarray(known.scores, np.float64)
     n, m = int((labels == 0).sum()), int((labels == 1).sum())
-    if min(n, m) < FOLDS:
+    if min(n, m) < LEAST:
         return _cannot(
-            policy, f"There are {n} normal and {m} abnormal cases; it takes {FOLDS} of each."
+            policy, f"There are {n} normal and {m} abnormal cases; it takes {LEAST} of each."
         )
-
-    def choose(inside: np.ndarray) -> float:
-        return _least_cost(labels[inside], scores[inside], of_miss, of_alarm)
-
-    of_case = stratified_folds(labels, FOLDS)
-    hits = alarms = 0
-    for fold in range(FOLDS):
-        own = of_case == fold
-        counts = confusion(labels[own], scores[own], choose(~own))
-        hits += counts.true_positive
-        alarms += counts.false_positive
-    found = _expect(known, policy, choose(np.ones(len(labels), bool)))
+    steps = _Steps.of(labels, scores)
+    found = _expect(known, policy, _between(steps.values, int(steps.best(of_miss, of_alarm)[0])))
+    assert found.sensitivity is not None
+    assert found.specificity is not None
+    luck = _luck(steps, of_miss, of_alarm)
     return replace(
         found,
-        sensitivity=share_of(hits, m),
-        specificity=share_of(n - alarms, n),
-        measured=LEFT_OUT,
+        sensitivity=_less(found.sensitivity.value - luck[0], m),
+        specificity=_less(found.specificity.value - luck[1], n),
+        measured=LUCK_OFF,
     )
 
 
-def _least_cost(labels: np.ndarray, scores: np.ndarray, of_miss: float, of_alarm: float) -> float:
-    """Threshold with the least of_miss * (1 - sensitivity) + of_alarm * (1 - specificity).
+def _less(value: float, n: int) -> Estimate:
+    value = min(max(value, 0.0), 1.0)
+    return wilson(np.asarray(value * n), np.asarray(n)).at()
 
-    Midway between the lowest score flagged and the highest that is not; of equal costs that which
-    flags least. Flagging nothing is among the choices, and so is flagging everything.
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """What each threshold does; the last flags nothing.
+
+    Attributes:
+        values: (T,) distinct scores, ascending.
+        counts: (T,) normal and abnormal cases at each.
+        missed: (B, T + 1) share of abnormal cases below each.
+        alarms: (B, T + 1) share of normal cases at or above each.
     """
-    normal, abnormal = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
-    values = np.unique(scores)
-    missed = np.searchsorted(abnormal, values, side="left") / len(abnormal)
-    alarms = 1 - np.searchsorted(normal, values, side="left") / len(normal)
-    cost = np.append(of_miss * missed + of_alarm * alarms, of_miss)  # the last flags nothing
-    best = len(cost) - 1 - int(np.argmin(np.round(cost[::-1], 12)))
+
+    values: np.ndarray
+    counts: tuple[np.ndarray, np.ndarray]
+    missed: np.ndarray
+    alarms: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, scores: np.ndarray) -> _Steps:
+        values, place = np.unique(scores, return_inverse=True)
+        normal, abnormal = (
+            np.bincount(place[labels == label], minlength=len(values)) for label in (0, 1)
+        )
+        return cls.counted(values, normal[None], abnormal[None])
+
+    @classmethod
+    def counted(cls, values: np.ndarray, normal: np.ndarray, abnormal: np.ndarray) -> _Steps:
+        """From (B, T) counts."""
+        below = [
+            np.concatenate([np.zeros((len(c), 1)), c.cumsum(axis=1)], axis=1)
+            / c.sum(axis=1, keepdims=True)
+            for c in (normal, abnormal)
+        ]
+        return cls(values, (normal[0], abnormal[0]), below[1], 1 - below[0])
+
+    def best(self, of_miss: float, of_alarm: float) -> np.ndarray:
+        """Index of the threshold with the least cost, (B,); of equal ones that flags least."""
+        cost = np.round(of_miss * self.missed + of_alarm * self.alarms, 12)
+        return cost.shape[1] - 1 - cost[:, ::-1].argmin(axis=1)
+
+
+def _luck(steps: _Steps, of_miss: float, of_alarm: float) -> tuple[float, float]:
+    """By how much sensitivity and specificity look too good where they were chosen."""
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    drawn = _Steps.counted(
+        steps.values,
+        *(generator.multinomial(c.sum(), c / c.sum(), SAMPLES) for c in steps.counts),
+    )
+    chosen = drawn.best(of_miss, of_alarm)
+    rows = np.arange(SAMPLES)
+    missed = steps.missed[0, chosen] - drawn.missed[rows, chosen]
+    alarms = steps.alarms[0, chosen] - drawn.alarms[rows, chosen]
+    return float(missed.mean()), float(alarms.mean())
+
+
+def _between(values: np.ndarray, best: int) -> float:
+    """A threshold that flags the values from an index on, midway to the one before."""
     if best == len(values):
         return float(np.nextafter(values[-1], np.inf))
     if best == 0:
