@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, betaincinv, expit
+from scipy.special import betainc, betaincinv, expit
 from scipy.stats import norm, t
 
 from ddad_core.errors import MetricError
@@ -121,8 +121,9 @@ def mid_p(
 
     def at_least(share: np.ndarray) -> np.ndarray:
         """P(X > k) + P(X = k) / 2, rising with the share."""
-        below = np.where(k > 0, bdtr(np.maximum(k - 1, 0), total, share), 0.0)
-        return (bdtrc(k, total, share) + 1 - below) / 2
+        more = np.where(k < total, betainc(k + 1, np.maximum(total - k, 1), share), 0.0)
+        not_fewer = np.where(k > 0, betainc(np.maximum(k, 1), total - k + 1, share), 1.0)
+        return (more + not_fewer) / 2
 
     unit = np.zeros(k.shape), np.ones(k.shape)
     low = np.where(k > 0, _rising_root(lambda p: at_least(p) - tail, *unit), 0.0)
