@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import simulated
+from benchmarks import simulated, simulated_designs
 from benchmarks.figures import Figure, show, tail
 from benchmarks.page import write_part
-from benchmarks.simulated import Bias, Kept, Setting
+from benchmarks.simulated import Setting
+from benchmarks.simulated_designs import Bias, Kept
 from ddad_core.evaluation import curves, multireader
 from ddad_core.evaluation.predictive import predictive_values
 from ddad_core.evaluation.thresholds import confusion
@@ -37,13 +38,22 @@ COMPARED = ("Share, wilson", "AUC, DeLong as published")
 MOST_BIAS, LEAST_NAIVE = 0.005, 0.03
 SLIDER = 0.2
 SCORED, READ = 50_000, 10_000
-GROUPS = ("verification", "curves", "agreement", "readers", "others", "aucs", "guarantees")
+GROUPS = {
+    "verification": simulated_designs.verification,
+    "curves": simulated.curves,
+    "agreement": simulated.agreement,
+    "readers": simulated.readers,
+    "others": simulated_designs.others,
+    "aucs": simulated.aucs,
+    "guarantees": simulated_designs.guarantees,
+}
+"""Longest first."""
 
 
 def _group(name: str, runs: int) -> list[Any]:
     curves.BOOTSTRAP_SAMPLES = multireader.SAMPLES = RESAMPLES
-    found = getattr(simulated, name)(runs)
-    return [*found[0], *found[1]] if name == "verification" else list(found)
+    found: Any = GROUPS[name](runs)
+    return [*found[0], *found[1]] if isinstance(found, tuple) else list(found)
 
 
 def _by_figure(settings: Sequence[Setting]) -> list[Figure]:

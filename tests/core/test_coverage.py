@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import coverage, simulated
+from benchmarks import coverage, simulated, simulated_designs
 
 RUNS = 150
 
@@ -37,14 +37,14 @@ def test_shares_and_predictive_values_hold_within_the_limits():
 
 
 def test_a_correction_that_does_nothing_would_be_seen():
-    settings, (bias,) = simulated.verification(40, simulated.DESIGNS[1:2])
+    settings, (bias,) = simulated_designs.verification(40, simulated_designs.DESIGNS[1:2])
     assert abs(bias.naive) > 0.03
     assert abs(bias.corrected) < 0.015
     assert all(setting.coverage > 0.8 for setting in settings)
 
 
 def test_guarantees_are_kept():
-    assert all(kept.met for kept in simulated.guarantees(80))
+    assert all(kept.met for kept in simulated_designs.guarantees(80))
 
 
 def test_slider_has_its_figures_at_once():
