@@ -1,4 +1,4 @@
-"""Designs, guarantees and single figures, simulated: what `benchmarks.simulated` has no room for."""
+"""Designs, guarantees and single figures, simulated; the rest is in `benchmarks.simulated`."""
 
 from __future__ import annotations
 
