@@ -115,8 +115,8 @@ def check_cases(cases: ScoredCases) -> None:
             lies outside 0 to 1, or a read case had none.
     """
     shapes = {np.shape(part) for part in (cases.scores, cases.labels, cases.chance)}
-    if len(shapes) != 1 or np.ndim(cases.scores) != 1:
-        problem = "Scores, labels and chances do not match."
+    if len(shapes) != 1 or np.ndim(cases.scores) != 1 or not len(cases.scores):
+        problem = "Scores, labels and chances do not match, or there are none."
         raise MetricError(problem, "Give one of each a case.")
     if not np.isfinite(cases.scores).all() or not np.isin(cases.labels, (-1, 0, 1)).all():
         problem = "Some scores are not finite, or labels other than 1, 0 and -1 were given."
@@ -226,10 +226,14 @@ def _begg_greenes(cases: ScoredCases, flagged: np.ndarray) -> dict[str, Estimate
     size = np.bincount(cell, minlength=last)
     read = np.bincount(cell[cases.read], minlength=last)
     abnormal = np.bincount(cell[cases.labels == 1], minlength=last)
-    if ((size > 0) & (read == 0)).any():
-        return dict.fromkeys(_NAMES)
+    of_chance = [np.repeat(counts.reshape(-1, 2).sum(axis=1), 2) for counts in (abnormal, read)]
     used = size > 0
-    size, read, abnormal = size[used], read[used], abnormal[used]
+    if (of_chance[1][used] == 0).any():
+        return dict.fromkeys(_NAMES)
+    # Where none was read of a part, the others of the same chance stand in for it; its interval is
+    # that of knowing nothing, so a large part makes the whole say nothing.
+    guess = np.where(read > 0, abnormal / np.maximum(read, 1), of_chance[0] / of_chance[1].clip(1))
+    size, read, abnormal, guess = size[used], read[used], abnormal[used], guess[used]
     up = (np.flatnonzero(used) % 2).astype(bool)
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     # A Latin hypercube: each group's own quantiles are met exactly, whatever the seed.
@@ -238,7 +242,7 @@ def _begg_greenes(cases: ScoredCases, flagged: np.ndarray) -> dict[str, Estimate
     shares = betaincinv(abnormal + 0.5, read - abnormal + 0.5, uniform)
     # Nothing is left to guess of a group that was read whole: only of cases like these.
     sizes = generator.dirichlet(size + 0.5 / len(size), DRAWS)
-    plain = _from_groups(size / size.sum(), abnormal / read, up)
+    plain = _from_groups(size / size.sum(), guess, up)
     drawn = _from_groups(sizes, shares, up)
     found: dict[str, Estimate | None] = {}
     for name in _NAMES:
@@ -285,7 +289,8 @@ def _too_few(
         )
     elif found is None:
         return (
-            "Among cases with one chance of being read none was, so nothing is known of them.",
+            "Of the cases with one and the same chance of being read none was, so nothing is known "
+            "of them.",
             None,
         )
     else:

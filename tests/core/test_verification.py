@@ -165,3 +165,20 @@ def test_order_of_cases_plays_no_part():
     one, other = verified_figures(cases, 1.0), verified_figures(turned, 1.0)
     assert one.sensitivity.weighted.value == pytest.approx(other.sensitivity.weighted.value)
     assert one.sensitivity.begg_greenes == other.sensitivity.begg_greenes
+
+
+def test_a_part_without_reads_hides_nothing_and_widens_the_interval():
+    _, cases = simulated(6)
+    read_by = 1.2
+    just_below = np.sort(cases.scores[(cases.scores < read_by) & (cases.labels < 0)])[-1]
+    lone = verified_figures(cases, float(just_below))
+    assert lone.sensitivity.begg_greenes is not None
+    labels = np.where((cases.scores > 0) & (cases.scores < read_by), -1, cases.labels)
+    hidden = ScoredCases(cases.scores, labels, cases.chance)
+    found, whole = (verified_figures(c, 0.0).sensitivity.begg_greenes for c in (hidden, cases))
+    assert found.high - found.low > 1.5 * (whole.high - whole.low)
+
+
+def test_no_cases_are_refused():
+    with pytest.raises(MetricError, match="none"):
+        verified_figures(ScoredCases(np.empty(0), np.empty(0, int), np.empty(0)), 0.5)
