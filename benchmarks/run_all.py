@@ -13,7 +13,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import growth, intake, model_table, scoring, startup, training, viewer, worklist
+from benchmarks import (
+    coverage,
+    growth,
+    intake,
+    model_table,
+    scoring,
+    startup,
+    training,
+    viewer,
+    worklist,
+)
 from benchmarks.figures import Figure, show
 from benchmarks.page import RESULTS, write_part
 from benchmarks.serving import chromium_path
@@ -54,6 +64,10 @@ def main() -> int:
         show(found)
         figures += found
     write_part("bench", bench_part(figures))
+    covered = coverage.run()
+    show(covered)
+    write_part("coverage", coverage.part(covered))
+    figures += covered
     write_part("models", model_table.models_part())
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"{RESULTS} is written; {len(missed)} targets missed.")
