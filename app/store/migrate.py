@@ -56,12 +56,13 @@ def migrate(url: str) -> bool:
 def _revision(engine: Engine) -> str | None:
     try:
         with read_only(engine).connect() as connection:
-            return _revision_seen_by(connection)
+            return revision_seen_by(connection)
     except SQLAlchemyError as error:
         raise as_store_error(error) from error
 
 
-def _revision_seen_by(connection: Connection) -> str | None:
+def revision_seen_by(connection: Connection) -> str | None:
+    """The revision of the schema that a connection sees, or None if there is none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -83,7 +84,7 @@ def _upgrade(engine: Engine) -> bool:
             if engine.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
             # Another process may have finished while this one waited for the lock.
-            if _revision_seen_by(connection) == HEAD_REVISION:
+            if revision_seen_by(connection) == HEAD_REVISION:
                 return False
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
