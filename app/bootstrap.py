@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from app.gateways.anchor import AnchorFile
 from app.gateways.files import ImageFiles
+from app.gateways.home_lock import HomeLock
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
 from app.services.container import Services
+from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.images import StoredImages
@@ -36,8 +38,8 @@ def build_services(settings: Settings) -> Services:
         FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
-    migrate(settings.database_url)
     anchor = AnchorFile(settings.home / "audit.anchor")
+    migrate(settings.database_url, anchor=anchor)
     store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
     access = Access(store)
     files = ImageFiles(settings.home)
@@ -68,5 +70,6 @@ def build_services(settings: Settings) -> Services:
         reading=ReadingService(store, access, images, models, scoring),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),
+        erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
     )

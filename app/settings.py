@@ -71,6 +71,12 @@ SETTINGS = (
         "1 also keeps each file as it came, in originals in DDAD_HOME. Originals hold names, ids "
         "and birth dates.",
     ),
+    Setting(
+        "DDAD_RETENTION_DAYS",
+        "",
+        "How many days images are kept. Unset: for ever. `ddad-admin doctor` tells of older ones, "
+        "`ddad-admin erase --overdue` erases them.",
+    ),
 )
 
 
@@ -90,6 +96,7 @@ class Settings:
     site: str
     pseudonym_key_file: Path
     keep_originals: bool
+    retention_days: int | None
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -123,6 +130,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             else home / "pseudonym.key"
         ),
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
+        retention_days=(
+            _number("DDAD_RETENTION_DAYS", texts, 1, 36500)
+            if texts["DDAD_RETENTION_DAYS"]
+            else None
+        ),
     )
 
 
