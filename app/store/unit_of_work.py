@@ -23,6 +23,7 @@ from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
+from app.store.worklist_repository import WorklistRepository
 
 
 def utc_now() -> datetime:
@@ -44,6 +45,7 @@ class Repositories:
     audit: AuditRepository
     drafts: DraftRepository
     erasure: ErasureRepository
+    worklist: WorklistRepository
 
 
 class UnitOfWork:
@@ -139,4 +141,5 @@ class UnitOfWork:
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
+            worklist=WorklistRepository(connection, self._now),
         )

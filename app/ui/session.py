@@ -5,6 +5,7 @@ Losing it loses nothing that was submitted.
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
 from app.services.reading import CaseView
+from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
 from app.ui.viewer import ViewerData
 
@@ -59,7 +61,8 @@ class Session:
     Attributes:
         reader: Who is reading; None until they have said.
         order: Cases in the worklist's order, for "next" and "previous".
-        listed: Cases of the worklist as last shown.
+        listed: Cases of the worklist's page as last shown.
+        wish: What the worklist last showed, for the order of the case opened from it.
         image_id: The case to review.
         models: The model chosen by hand, by case.
         map_name: The map chosen by hand, for this case and those after it; empty for none.
@@ -69,7 +72,8 @@ class Session:
         batch: Files on their way in, or None.
         intake_note: Why the last batch of files ended early, shown until the next.
         uploads: Counts emptied uploaders, so that each gets a key of its own.
-        shown: How many rows the worklist shows.
+        page: Of the worklist, from 0.
+        seed: Of the worklist's random order, until another is chosen.
         notice: A sentence to show once on the next page run.
         problem: What went wrong in the last act, shown until the next.
         finished: Whether the last case of the list was just saved.
@@ -81,6 +85,7 @@ class Session:
     reader: Person | None = None
     order: tuple[int, ...] = ()
     listed: tuple[int, ...] = ()
+    wish: Wish = field(default_factory=Wish)
     image_id: int | None = None
     models: dict[int, str] = field(default_factory=dict)
     map_name: str = ""
@@ -90,7 +95,8 @@ class Session:
     batch: Batch | None = None
     intake_note: str = ""
     uploads: int = 0
-    shown: int = 0
+    page: int = 0
+    seed: int = field(default_factory=lambda: secrets.randbelow(SEEDS))
     notice: str = ""
     problem: str = ""
     finished: bool = False

@@ -20,6 +20,7 @@ from app.services.intake import UPLOAD, Provenance
 from app.services.models import ModelService
 from app.services.people import Person
 from app.services.reading import ReadDraft
+from app.services.worklist import Wish
 from app.settings import REPOSITORY, load_settings
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
@@ -298,7 +299,7 @@ def test_doubtful_image_is_scored_with_a_warning(
 ) -> None:
     outcome = empty.intake.take(ana, "x", changed_dicom(**attributes))
     assert outcome.status == "warned" and words in outcome.reason
-    row = empty.worklist.list(ana, show="warned").rows[0]
+    row = empty.worklist.list(ana, Wish(show="warned")).rows[0]
     assert " ".join(row.warnings) == outcome.reason
     assert empty.reading.open_case(ana, row.image_id).warnings == row.warnings
 
@@ -336,7 +337,7 @@ def test_inverted_upload_is_kept_and_scored_with_a_warning(
     grey = 255 - cv2.imdecode(np.frombuffer(small_png(1), np.uint8), cv2.IMREAD_GRAYSCALE)
     outcome = empty.intake.take(ana, "x", cv2.imencode(".png", grey)[1].tobytes())
     assert (outcome.status, outcome.reason) == ("warned", INVERTED)
-    row = empty.worklist.list(ana, show="warned").rows[0]
+    row = empty.worklist.list(ana, Wish(show="warned")).rows[0]
     assert row.warnings == (INVERTED,)
     assert empty.reading.open_case(ana, row.image_id).warnings == (INVERTED,)
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.services.container import Services
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.worklist import Wish
 from app.store.engine import create_store_engine
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
@@ -54,7 +55,7 @@ def test_nobody_is_not_a_patient(loaded: Services, ana: Person):
 
 
 def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRecord], ana: Person):
-    rows = loaded.worklist.list(ana, show="warned").rows
+    rows = loaded.worklist.list(ana, Wish(show="warned")).rows
     warned = {row.image_id for row in rows if any("SOP Instance UID" in w for w in row.warnings)}
     assert warned == {1, 3}
 
