@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 from app.keeping.check import Check, some
 from app.store.migrate import HEAD_REVISION, current_revision
-from app.store.snapshot import faults_of, sqlite_file
+from app.store.snapshot import faults_of, journal_mode, sqlite_file
 
 # WAL mode with several connections can corrupt a database in these.
 _WAL_BUG = ((3, 7, 0), (3, 51, 3))
@@ -35,8 +34,7 @@ def check_sqlite(url: str) -> Iterator[Check]:
     if path is None:
         yield Check("database", "ok", "PostgreSQL; its server looks after its files.")
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    mode = journal_mode(path)
     version = sqlite3.sqlite_version_info
     words = f"SQLite {sqlite3.sqlite_version}, journal mode {mode}."
     if mode == "wal" and _WAL_BUG[0] <= version < _WAL_BUG[1]:

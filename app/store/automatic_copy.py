@@ -29,9 +29,9 @@ def keep_copy(database: Path, revision: str, *, word: str = "before") -> Path:
     """
     folder = database.parent / FOLDER
     name = f"{word}-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z.sqlite"
+    temporary = folder / f".{name}.partial"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        temporary = folder / f".{name}.partial"
         copy_sqlite(database, temporary, hold_seconds=_HOLD_SECONDS)
         _to_disk(temporary)
         temporary.rename(folder / name)
@@ -45,6 +45,8 @@ def keep_copy(database: Path, revision: str, *, word: str = "before") -> Path:
     except StoreError as error:
         problem = f"The database cannot be copied before its schema is changed. {error.problem}"
         raise StoreError(problem, error.next_step) from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return folder / name
 
 

@@ -164,6 +164,16 @@ def faults_of(path: Path, *, quick: bool = False) -> list[str]:
         return faults + [f"{row[0]} row {row[1]} refers to no row of {row[2]}" for row in broken]
 
 
+def journal_mode(path: Path) -> str:
+    """How a SQLite file keeps its journal, for instance "delete".
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    with _words(), closing(_connect(path)) as connection:
+        return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
 def row_counts(path: Path) -> dict[str, int]:
     """Rows by table, those of SQLite itself and Alembic apart.
 
