@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.gateways.anchor import AnchorFile
 from app.gateways.files import ImageFiles
 from app.gateways.home_lock import HomeLock
+from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
@@ -22,9 +22,6 @@ from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
 from app.services.worklist import WorklistService
 from app.settings import Settings
-from app.store.engine import create_store_engine
-from app.store.migrate import migrate
-from app.store.unit_of_work import UnitOfWork
 from ddad_core.imaging.prepare import Keeping
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.parallel import processors
@@ -38,9 +35,8 @@ def build_services(settings: Settings) -> Services:
         FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
-    anchor = AnchorFile(settings.home / "audit.anchor")
-    migrate(settings.database_url, anchor=anchor)
-    store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
+    anchor = anchor_of(settings)
+    store = open_store(settings, anchor)
     access = Access(store)
     files = ImageFiles(settings.home)
     key = pseudonym_key(store, settings.pseudonym_key_file)

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from ddad_core.errors import DdadError
+from app.secret_settings import ConfigurationError, check_password_in, read_secret
+from app.setting import Setting
+from app.sign_on_settings import SIGN_ON_SETTINGS, SignOnSettings, load_sign_on
+
+__all__ = ["ConfigurationError"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-MIN_PASSWORD_LENGTH = 12
 MAX_SITE_LENGTH = 64
 DEVICES = ("auto", "cpu", "cuda")
-
-
-class ConfigurationError(DdadError):
-    """A setting cannot be used as given."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One environment variable.
-
-    Attributes:
-        name: Of the variable.
-        default: Used where the variable is unset or empty; empty where the help says what happens.
-        help: What it decides.
-        secret: Its value must never be shown.
-    """
-
-    name: str
-    default: str
-    help: str
-    secret: bool = False
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 SETTINGS = (
@@ -46,17 +32,26 @@ SETTINGS = (
     ),
     Setting("DDAD_WEIGHTS", "weights", "Folder of the models."),
     Setting("DDAD_GALLERY", "data/demo", "Folder of the demonstration gallery."),
-    Setting(
-        "DDAD_HOST", "127.0.0.1", "Address to serve on. Anything but loopback needs a password."
-    ),
+    Setting("DDAD_HOST", "127.0.0.1", "Address to serve on. Beyond loopback, put TLS in front."),
     Setting("PORT", "8501", "Port to serve on."),
     Setting(
-        "DDAD_ACCESS_PASSWORD",
+        "DDAD_ALLOWED_HOSTS",
         "",
-        f"Password in front of everything, {MIN_PASSWORD_LENGTH} characters or more. Unset: none. "
-        "Required to serve on any address but loopback.",
-        secret=True,
+        "Host names the app answers to, with commas between. Unset: names of this machine, and IP "
+        "addresses when it serves on more than loopback.",
     ),
+    Setting(
+        "DDAD_TRUSTED_PROXIES",
+        "",
+        "Addresses or networks of proxies, with commas between, whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed. Unset: none.",
+    ),
+    Setting(
+        "DDAD_DEMO",
+        "0",
+        "1 shows a demonstration without accounts, on loopback only, from DDAD_DEMO_HOME.",
+    ),
+    Setting("DDAD_DEMO_HOME", "data/demo-home", "Folder that the demonstration keeps its data in."),
     Setting("DDAD_DEVICE", "auto", f"Where networks run: {', '.join(DEVICES)}."),
     Setting("DDAD_MAX_UPLOAD_MB", "100", "Largest file an upload may hold, in megabytes."),
     Setting("DDAD_SITE", "", "Name of the site, set as Institution Name in stored DICOM files."),
@@ -77,7 +72,16 @@ SETTINGS = (
         "How many days images are kept. Unset: for ever. `ddad-admin doctor` tells of older ones, "
         "`ddad-admin erase --overdue` erases them.",
     ),
+    *SIGN_ON_SETTINGS,
 )
+REPLACED = {
+    "DDAD_ACCESS_PASSWORD": (
+        "DDAD_ACCESS_PASSWORD is set, but everybody now signs in with an account of their own.",
+        "Unset it and start again; the first page makes the first account, or use "
+        "`ddad-admin create-user`.",
+    ),
+}
+"""Settings of earlier versions that must not go unnoticed, with what took their place."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,18 @@ class Settings:
     gallery: Path
     host: str
     port: int
-    access_password: str = field(repr=False)
+    allowed_hosts: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
+    demo: bool
     device: str
     max_upload_mb: int
     site: str
     pseudonym_key_file: Path
     keep_originals: bool
     retention_days: int | None
+    sign_on: SignOnSettings | None
+    in_force: Mapping[str, str] = field(repr=False, compare=False)
+    """Every setting that is no secret, as text by name."""
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -109,6 +118,14 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationError: A value cannot be used.
     """
     texts = {one.name: environ.get(one.name, "").strip() or one.default for one in SETTINGS}
+    for one in SETTINGS:
+        if one.secret:
+            texts[one.name] = read_secret(one.name, environ)
+    demo = _number("DDAD_DEMO", texts, 0, 1) == 1
+    if demo:
+        # Its own home and database whatever else is set: it shows them to everybody.
+        texts["DDAD_HOME"] = texts["DDAD_DEMO_HOME"]
+        texts["DDAD_DATABASE_URL"] = texts["DDAD_PSEUDONYM_KEY_FILE"] = ""
     home = _folder("DDAD_HOME", texts)
     if texts["DDAD_DEVICE"] not in DEVICES:
         problem = f"DDAD_DEVICE is {texts['DDAD_DEVICE']!r}."
@@ -120,7 +137,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         gallery=_folder("DDAD_GALLERY", texts),
         host=texts["DDAD_HOST"],
         port=_number("PORT", texts, 1, 65535),
-        access_password=_password(environ.get("DDAD_ACCESS_PASSWORD", "")),
+        allowed_hosts=_hosts(texts["DDAD_ALLOWED_HOSTS"]),
+        trusted_proxies=_networks(texts["DDAD_TRUSTED_PROXIES"]),
+        demo=demo,
         device=texts["DDAD_DEVICE"],
         max_upload_mb=_number("DDAD_MAX_UPLOAD_MB", texts, 1, 2048),
         site=_site(texts["DDAD_SITE"]),
@@ -135,7 +154,20 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             if texts["DDAD_RETENTION_DAYS"]
             else None
         ),
+        sign_on=None if demo else load_sign_on(texts),
+        in_force={one.name: texts[one.name] for one in SETTINGS if not one.secret},
     )
+
+
+def refuse_replaced(environ: Mapping[str, str]) -> None:
+    """Refuse settings that an earlier version had and this one does without.
+
+    Raises:
+        ConfigurationError: One is still set.
+    """
+    for name, (problem, step) in REPLACED.items():
+        if environ.get(name):
+            raise ConfigurationError(problem, step)
 
 
 def _folder(name: str, texts: Mapping[str, str]) -> Path:
@@ -153,6 +185,40 @@ def _number(name: str, texts: Mapping[str, str], low: int, high: int) -> int:
         problem = f"{name} is {text[:40]!r}."
         raise ConfigurationError(problem, f"Use a whole number from {low} to {high}.")
     return int(text)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(one.lower() for one in _listed(text))
+    for name in names:
+        if not (HOST_NAME.fullmatch(name) or _is_address(name)):
+            problem = f"DDAD_ALLOWED_HOSTS names {name[:80]!r}, which is no host name."
+            raise ConfigurationError(
+                problem, "Give names without scheme and port, as in a.example."
+            )
+    return names
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for one in _listed(text):
+        try:
+            found.append(ipaddress.ip_network(one))
+        except ValueError as error:
+            problem = f"DDAD_TRUSTED_PROXIES names {one[:80]!r}, which is no address or network."
+            raise ConfigurationError(problem, "Give them as in 10.0.0.5, 10.1.0.0/16.") from error
+    return tuple(found)
 
 
 def _site(text: str) -> str:
@@ -173,20 +239,9 @@ def _database_url(text: str, home: Path) -> str:
         # The value may hold a password, so it is not repeated.
         problem = "DDAD_DATABASE_URL does not start with sqlite:// or postgresql://."
         raise ConfigurationError(problem, "Give an SQLAlchemy URL.")
+    check_password_in(text)
     file = rest.removeprefix("/")
     if scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:")):
         # A path that starts at the working directory would mean another database for each shell.
         return f"{scheme}:///{REPOSITORY / file}"
-    return text
-
-
-def _password(text: str) -> str:
-    if not text:
-        return ""
-    if text != text.strip() or not text.isprintable():
-        problem = "DDAD_ACCESS_PASSWORD starts or ends with a space, or holds a line break."
-        raise ConfigurationError(problem, "Choose one that can be typed into the sign-in page.")
-    if len(text) < MIN_PASSWORD_LENGTH:
-        problem = f"DDAD_ACCESS_PASSWORD has fewer than {MIN_PASSWORD_LENGTH} characters."
-        raise ConfigurationError(problem, "Choose a longer one.")
     return text

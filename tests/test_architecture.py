@@ -25,7 +25,7 @@ class Rule:
     allowed: tuple[str, ...] = ()
 
 
-SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py")
+SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py", "app/gate/streamlit_side.py")
 RECORDS = ("app.store.records", "app.store.account_records")
 BUILDS = ("app/main.py", "app/cli.py", "app/commands/", "benchmarks/")
 RULES = (

@@ -7,7 +7,8 @@ import os
 import sys
 from dataclasses import asdict
 
-from app.commands.shared import agreed, anchor_of, operator, store_of
+from app.commands.shared import agreed, operator, store_of
+from app.opening import anchor_of
 from app.settings import load_settings
 from ddad_core.errors import RequestError
 

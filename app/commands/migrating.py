@@ -6,7 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from app.commands.shared import agreed, anchor_of
+from app.commands.shared import agreed
+from app.opening import anchor_of
 from app.settings import Settings, load_settings
 from ddad_core.errors import RequestError
 

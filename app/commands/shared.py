@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.gateways.anchor import AnchorFile
+from app.opening import anchor_of
 from app.services.people import Person
 from app.settings import Settings
 from app.store.engine import create_store_engine
@@ -27,11 +27,6 @@ def operator() -> Person:
     except KeyError:
         account = str(os.getuid())
     return Person.named(f"ddad-admin ({account[:60]})")
-
-
-def anchor_of(settings: Settings) -> AnchorFile:
-    """Where the newest audit event is noted."""
-    return AnchorFile(settings.home / "audit.anchor")
 
 
 def store_of(settings: Settings) -> UnitOfWork:

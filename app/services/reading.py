@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from app.services.access import Access
+from app.services.drafts import Drafting
 from app.services.images import StoredImages
 from app.services.models import (
     ModelService,
@@ -178,7 +179,7 @@ class ReadDraft:
     seconds: float | None
 
 
-class ReadingService:
+class ReadingService(Drafting):
     """Opens cases and keeps reads."""
 
     def __init__(
@@ -189,8 +190,7 @@ class ReadingService:
         models: ModelService,
         scoring: ScoringService,
     ) -> None:
-        self._store = store
-        self._access = access
+        super().__init__(store, access)
         self._images = images
         self._models = models
         self._scoring = scoring

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,7 +26,7 @@ from sqlalchemy import (
     true,
 )
 
-from app.store.records import ImageRecord, ScoreRecord
+from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
 from app.store.schema import ImageRow, ReadRow, ScoreRow
 
@@ -288,13 +288,15 @@ class _Terms:
             func.coalesce(cast(cast(func.round(ImageRow.age_years), Integer), String) + " y", ""),
             func.coalesce(ImageRow.modality, ImageRow.format),
             cast(ImageRow.width, String) + " × " + cast(ImageRow.height, String),
-            func.coalesce(self.verdict, ""),
             self.model,
         )
         text: ColumnElement[str] = literal("")
         for part in parts:
             text = text + " " + part
-        return func.lower(text).contains(word.lower(), autoescape=True)
+        found = func.lower(text).contains(word.lower(), autoescape=True)
+        # Looked up for each case, so only where the word is part of one.
+        verdicts = [verdict for verdict in get_args(Verdict) if word.lower() in verdict]
+        return or_(found, self.verdict.in_(verdicts)) if verdicts else found
 
 
 def _by_age(models: Sequence[ModelTerms]) -> ColumnElement[str]:

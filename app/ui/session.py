@@ -19,17 +19,29 @@ from app.services.people import Person
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
+from app.store.records import Box
 from app.ui.viewer import ViewerData
 
 
 @dataclass
 class Draft:
-    """A read that is not saved yet."""
+    """A read that is not saved yet.
+
+    Attributes:
+        verdict: Chosen, or None.
+        confidence: 1 to 5, or None.
+        findings: Chosen.
+        comment: As typed.
+        boxes: As drawn when the draft was kept; those on the screen count while it is there.
+        kept: What the database has of it; None for nothing.
+    """
 
     verdict: str | None = None
     confidence: int | None = None
     findings: list[str] = field(default_factory=list)
     comment: str = ""
+    boxes: tuple[Box, ...] = ()
+    kept: dict[str, Any] | None = None
 
 
 @dataclass
@@ -59,7 +71,7 @@ class Session:
     """Everything one browser session holds.
 
     Attributes:
-        reader: Who is reading; None until they have said.
+        reader: Whose session it is.
         order: Cases in the worklist's order, for "next" and "previous".
         listed: Cases of the worklist's page as last shown.
         wish: What the worklist last showed, for the order of the case opened from it.
@@ -138,9 +150,14 @@ def session() -> Session:
     return found
 
 
-def reset_session() -> None:
-    """Forget the reader and all that they had open; what they saved is stored."""
-    st.session_state.clear()
+def session_of(person: Person) -> Session:
+    """The session of this tab, emptied if somebody else had it before."""
+    found = session()
+    if found.reader is not None and found.reader.user_id != person.user_id:
+        st.session_state.clear()
+        found = session()
+    found.reader = person
+    return found
 
 
 def widget_value(key: str, default: Any) -> Any:

@@ -61,7 +61,7 @@ class Server:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
-                with urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:
+                with urlopen(f"{self.url}/gate/health", timeout=2) as answer:
                     if answer.status == 200:
                         return
             except OSError:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import html
 import time
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
+from app.services.people import Action
 from app.services.reading import FINDINGS, CaseView, ReadDraft
-from app.store.records import Box
 from app.ui import chrome
 from app.ui.context import Context
+from app.ui.drafts import boxes_of, keep, kept_draft, plain_boxes, saved_draft
 from app.ui.evidence import operating_point_text, score_html
 from app.ui.related import related_images
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
@@ -49,9 +52,12 @@ def show(context: Context) -> None:
         state.saw_map(shown.map_name)
     with right:
         _head(context, state, case.view)
-        related_images(case.related, _step)
+        related_images(case.related, partial(_step, context))
         _evidence(context, state, case.view)
-        _read(context, state, case, shown)
+        if Action.READ in context.allowed:
+            _read(context, state, case, shown)
+        if case.view.image.attribution:
+            st.caption(f"Image: {case.view.image.attribution}")
 
 
 def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
@@ -60,7 +66,11 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     kept = state.case if state.case and state.case.view.image.id == image_id else None
     if kept is None or (model and kept.view.model.name != model):
         view = context.services.reading.open_case(context.reader, image_id, model)
+        if image_id not in state.drafts and (left := kept_draft(context, view)):
+            state.drafts[image_id] = left
         data = _viewer_data(view, state.map_name)
+        if image_id in state.drafts:
+            data = replace(data, boxes=boxes_of(state.drafts[image_id], data))
         related = context.services.patients.others_of(context.reader, view.image)
         opened_at = kept.opened_at if kept else time.monotonic()
         state.case = OpenCase(view, data, opened_at, related=related)
@@ -73,7 +83,6 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
     image, judgement = view.image, view.judgement
     maps = judgement.maps if judgement else ()
     default = judgement.default_map if judgement else ""
-    boxes = view.read.boxes if view.read else ()
     return ViewerData(
         image_id=image.id,
         width=image.width,
@@ -91,7 +100,7 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
         maps=maps,
         initial_map=chosen_map if chosen_map in {layer.name for layer in maps} else default,
         ai_visible=True,
-        boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in boxes),
+        boxes=plain_boxes(view.read.boxes if view.read else ()),
         colors=color_table().tobytes(),
         description=f"Chest radiograph {image.label}, {view.facts}",
     )
@@ -120,17 +129,20 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
                 disabled=neighbour is None,
                 width="stretch",
                 on_click=_step,
-                args=(neighbour,),
+                args=(context, neighbour),
             )
 
 
-def _step(image_id: int | None) -> None:
+def _step(context: Context, image_id: int | None) -> None:
     """Open a neighbour, keeping what was typed a moment ago in the draft."""
     state = session()
-    if state.image_id is not None:
-        _latest(state, state.image_id)
     if state.case is not None:
-        _shown(state.case)
+        shown = _shown(state.case)
+        view = state.case.view
+        if Action.READ in context.allowed:
+            draft = _latest(state, view)
+            with suppress(DdadError):  # what is wrong is told when the next case is opened
+                keep(context, view, draft, shown.boxes)
     if image_id is not None:
         state.open(image_id)
 
@@ -142,9 +154,10 @@ def _shown(case: OpenCase) -> ViewerState:
     return shown
 
 
-def _latest(state: Session, image_id: int) -> Draft:
+def _latest(state: Session, view: CaseView) -> Draft:
     """The draft with what the widgets hold now; callbacks run before the page takes it."""
-    draft = state.drafts.setdefault(image_id, Draft())
+    image_id = view.image.id
+    draft = state.drafts.setdefault(image_id, saved_draft(view))
     draft.comment = widget_value(f"comment-{image_id}", draft.comment)
     draft.findings = widget_value(f"findings-{image_id}", draft.findings)
     draft.confidence = widget_value(f"confidence-{image_id}", draft.confidence)
@@ -184,7 +197,7 @@ def _evidence(context: Context, state: Session, view: CaseView) -> None:
 def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) -> None:
     view = case.view
     image_id = view.image.id
-    draft = state.drafts.setdefault(image_id, _saved_draft(view))
+    draft = state.drafts.setdefault(image_id, saved_draft(view))
     chrome.section("Your read")
     _verdicts(draft, image_id)
     draft.confidence = st.segmented_control(
@@ -208,19 +221,11 @@ def _read(context: Context, state: Session, case: OpenCase, shown: ViewerState) 
         f"{count} {'box' if count == 1 else 'boxes'} drawn. "
         + ("Draw with the Box tool (B)." if not count else "Saved with the read.")
     )
+    keep(context, view, draft, shown.boxes)
     if state.problem:
         st.error(state.problem, icon=":material/error:")
     _save_buttons(context, state, case)
     _history(view)
-    if view.image.attribution:
-        st.caption(f"Image: {view.image.attribution}")
-
-
-def _saved_draft(view: CaseView) -> Draft:
-    if view.read is None:
-        return Draft()
-    read = view.read
-    return Draft(read.verdict, read.confidence, list(read.findings), read.comment)
 
 
 def _verdicts(draft: Draft, image_id: int) -> None:
@@ -273,7 +278,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
         return
     view = case.view
     image_id = view.image.id
-    draft = _latest(state, image_id)
+    draft = _latest(state, view)
     shown = _shown(case)
     seconds = time.monotonic() - case.opened_at
     try:

@@ -9,7 +9,7 @@ import streamlit as st
 from app.services.worklist import SEEDS, Show, Sort, Wish, Worklist
 from app.ui.caselist import caselist, opened
 from app.ui.context import Context
-from app.ui.session import reset_session, session
+from app.ui.session import session
 
 PAGE_ROWS = 100
 SHOW: dict[str, Show] = {
@@ -64,7 +64,7 @@ def show(context: Context) -> None:
             shortcut="S",
             help="Opens the first unread case of this list",
         )
-    _counts(context, found)
+    _counts(found)
     if start and found.first_unread is not None:
         _open(context, found.first_unread)
     if not found.rows:
@@ -92,15 +92,8 @@ def _seed(sort: Sort) -> int:
     )
 
 
-def _counts(context: Context, found: Worklist) -> None:
-    left, right = st.columns([6, 1.4], vertical_alignment="center")
-    with right:
-        if st.button(
-            context.reader.name, type="tertiary", icon=":material/person:", help="Change reader"
-        ):
-            reset_session()
-            st.rerun()
-    left.html(
+def _counts(found: Worklist) -> None:
+    st.html(
         f'<div class="ddad-facts">{found.matching} shown of {found.total} · '
         f"{found.unread} unread · {found.flagged} at or above their model's operating point</div>"
     )

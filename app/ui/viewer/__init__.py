@@ -252,7 +252,7 @@ def parse_state(raw: object, data: ViewerData) -> ViewerState:
     visible = report.get("ai_visible")
     return ViewerState(
         image_id=data.image_id,
-        boxes=_parse_boxes(report.get("boxes"), data),
+        boxes=parse_boxes(report.get("boxes"), data),
         map_name=layer.name if layer else "",
         pixel_threshold=threshold,
         opacity=_number_within(report.get("opacity"), 0.0, 1.0, OPACITY),
@@ -261,7 +261,8 @@ def parse_state(raw: object, data: ViewerData) -> ViewerState:
     )
 
 
-def _parse_boxes(raw: object, data: ViewerData) -> tuple[Box, ...]:
+def parse_boxes(raw: object, data: ViewerData) -> tuple[Box, ...]:
+    """The parts of boxes that lie on the image; the ones to start with if it is no list."""
     if not isinstance(raw, list):
         return data.boxes
     boxes = (_parse_box(item, data) for item in raw[:MAX_BOXES])
