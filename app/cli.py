@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.commands import accounts, audit, backup, doctor, erase, migrating, restore
+from app.commands import (
+    accounts,
+    audit,
+    backup,
+    doctor,
+    erase,
+    migrating,
+    move_database,
+    restore,
+)
 from app.settings import load_settings
 from ddad_core.errors import DdadError, RequestError
 
@@ -37,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     exporting.set_defaults(command=_export)
     accounts.add_to(sub)
     audit.add_to(sub)
-    for commands in (migrating, backup, restore, doctor, erase):
+    for commands in (migrating, backup, restore, doctor, erase, move_database):
         commands.add_to(sub)
     return made
 

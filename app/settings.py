@@ -27,7 +27,8 @@ SETTINGS = (
     Setting(
         "DDAD_DATABASE_URL",
         "",
-        "SQLAlchemy URL of the database. Unset: the SQLite file ddad.sqlite in DDAD_HOME.",
+        "URL of the database, postgresql:// or sqlite:///. Unset: the SQLite file ddad.sqlite in "
+        "DDAD_HOME.",
         secret=True,
     ),
     Setting("DDAD_WEIGHTS", "weights", "Folder of the models."),
@@ -235,10 +236,11 @@ def _database_url(text: str, home: Path) -> str:
     if not text:
         return f"sqlite:///{quote(str(home / 'ddad.sqlite'))}"
     scheme, found, rest = text.partition("://")
-    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
+    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         # The value may hold a password, so it is not repeated.
         problem = "DDAD_DATABASE_URL does not start with sqlite:// or postgresql://."
-        raise ConfigurationError(problem, "Give an SQLAlchemy URL.")
+        step = "Give a URL such as postgresql://user:password@host/name."
+        raise ConfigurationError(problem, step)
     check_password_in(text)
     file = rest.removeprefix("/")
     if scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:")):

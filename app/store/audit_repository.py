@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, text
 
 from app.store.account_records import AuditEvent, AuditFilter, NewAuditEvent
 from app.store.audit_chain import EMPTY, Head, link_hash
+from app.store.ordering import by_code_point
 from app.store.rows import columns_of, plain, values_of
 from app.store.schema import AuditRow
 from app.store.storable import storable
@@ -94,7 +95,8 @@ class AuditRepository:
 
     def actors(self) -> list[str]:
         """Who has acted, by name."""
-        return list(self._connection.scalars(select(AuditRow.actor).distinct().order_by("actor")))
+        statement = select(AuditRow.actor).group_by(AuditRow.actor)
+        return list(self._connection.scalars(statement.order_by(by_code_point(AuditRow.actor))))
 
     def iter_all(self, wanted: AuditFilter | None = None) -> Iterator[AuditEvent]:
         """Events, the first one first; a chunk at a time."""
@@ -113,7 +115,7 @@ class AuditRepository:
     def _begin(self) -> Head:
         """Find the link to go on from, and whether the one noted outside is still there."""
         if self._connection.dialect.name == "postgresql":
-            # Writers run side by side there, and a chain has one end.
+            # A chain has one end, whoever writes and whatever locks they took before.
             self._connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
         head = self.head()
         if self._anchor:

@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.store.engine import read_only
 from app.store.errors import StoreError, as_store_error
 from app.store.migrate import HEAD_REVISION, revision_seen_by
+from app.store.moved import refuse_moved
 from app.store.ordering import by_code_point
 from app.store.schema import Base
 from app.store.storable import storable
@@ -83,6 +84,7 @@ def copy_rows(source: Connection, target: Connection, progress: Progress | None 
     Raises:
         StoreError: As `copy_all`; the target's transaction must be undone.
     """
+    refuse_moved(source)
     for connection in (source, target):
         if revision_seen_by(connection) != HEAD_REVISION:
             problem = "A database does not have this version's tables."

@@ -18,6 +18,7 @@ from app.store.audit_repository import Anchor, AuditRepository
 from app.store.automatic_copy import keep_copy
 from app.store.engine import create_store_engine, read_only
 from app.store.errors import StoreError, as_store_error
+from app.store.moved import refuse_moved
 from app.store.schema import AuditRow
 
 log = logging.getLogger(__name__)
@@ -194,6 +195,7 @@ def _check_earlier(engine: Engine, revision: str) -> None:
 def _revision(engine: Engine) -> str | None:
     try:
         with read_only(engine).connect() as connection:
+            refuse_moved(connection)
             return revision_seen_by(connection)
     except SQLAlchemyError as error:
         raise as_store_error(error) from error
@@ -220,7 +222,7 @@ def _change(engine: Engine, way: str, revision: str, wish: Wish) -> bool:
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
+                _prepare_postgresql(connection)
             # Another process may have finished while this one waited for the lock.
             before = revision_seen_by(connection)
             if before == revision:
@@ -274,6 +276,16 @@ def _put_on_record(
     )
     audit.append(event)
     return audit
+
+
+def _prepare_postgresql(connection: Connection) -> None:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        problem = f"The database stores text as {encoding}, which lacks characters people use."
+        raise StoreError(problem, "Create the database with ENCODING 'UTF8' and use that one.")
+    # The one that comes first may take longer than a use case has to wait.
+    connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
 
 
 def _without_foreign_keys(engine: Engine) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
-    Text,
     UniqueConstraint,
     false,
     true,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.store.account_records import Role, SessionMethod
-from app.store.column_types import BoxTuple, TextTuple, UtcDateTime, WindowTuple
+from app.store.column_types import BoxTuple, StorableText, TextTuple, UtcDateTime, WindowTuple
 from app.store.records import Box, Origin, StoredAs, Verdict, WindowRecord
 
 THUMBNAIL_LIMIT_BYTES = 16 * 1024
@@ -57,7 +56,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, datetime: UtcDateTime}
+    type_annotation_map = {str: StorableText, datetime: UtcDateTime}
 
 
 class ImageRow(Base):

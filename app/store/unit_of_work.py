@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
-from app.store.engine import read_only
+from app.store.engine import read_only, take_write_lock
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
@@ -85,6 +85,7 @@ class UnitOfWork:
         """
         try:
             with self._engine.begin() as connection:
+                take_write_lock(connection)
                 repositories = self._repositories(connection)
                 yield repositories
         except SQLAlchemyError as error:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     true,
 )
 
+from app.store.ordering import by_code_point
 from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
 from app.store.schema import ImageRow, ReadRow, ScoreRow
@@ -360,7 +361,8 @@ def _by_uncertainty(question: WorklistQuestion) -> tuple[Any, ...]:
 def _by_score(_: WorklistQuestion) -> tuple[Any, ...]:
     # Unjudged cases come last, whatever a database thinks of NULL.
     percentile, score = ScoreRow.percentile.desc(), ScoreRow.score.desc()
-    return ScoreRow.id.is_(None), percentile, score, ImageRow.label, ImageRow.id
+    label = by_code_point(ImageRow.label)
+    return ScoreRow.id.is_(None), percentile, score, label, ImageRow.id
 
 
 def _by_chance(question: WorklistQuestion) -> tuple[Any, ...]:
@@ -374,7 +376,7 @@ _ORDERS: dict[str, Callable[[WorklistQuestion], tuple[Any, ...]]] = {
     "uncertainty": _by_uncertainty,
     "newest": lambda _: (ImageRow.added_at.desc(), ImageRow.id.desc()),
     "oldest": lambda _: (ImageRow.added_at, ImageRow.id),
-    "label": lambda _: (ImageRow.label, ImageRow.id),
+    "label": lambda _: (by_code_point(ImageRow.label), ImageRow.id),
     "random": _by_chance,
 }
 

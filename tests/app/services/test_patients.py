@@ -14,12 +14,13 @@ from app.services.worklist import Wish
 from app.store.engine import create_store_engine
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 
 @pytest.fixture
-def images(loaded: Services, loaded_home: Path) -> list[ImageRecord]:
+def images(loaded: Services, loaded_home: Path, databases: Databases) -> list[ImageRecord]:
     """Three images: the first two of one patient, the first and the third in conflict."""
-    engine = create_store_engine(f"sqlite:///{loaded_home / 'ddad.sqlite'}")
+    engine = create_store_engine(databases.url(loaded_home))
     with engine.begin() as connection:
         connection.execute(text("UPDATE images SET patient = 'P-1' WHERE id IN (1, 2)"))
         connection.execute(text("UPDATE images SET instance = 'I-1' WHERE id IN (1, 3)"))

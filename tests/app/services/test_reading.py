@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.store.records import Box
 from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.vocabulary import MAP_TITLES
+from tests.databases import current
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -26,11 +26,9 @@ NAN, INF = math.nan, math.inf
 
 
 def reads_in(home: Path) -> int:
-    with sqlite3.connect(home / "ddad.sqlite") as connection:
-        counts = [
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("reads", "boxes")
-        ]
+    counts = [
+        current().query(home, f"SELECT count(*) FROM {table}")[0][0] for table in ("reads", "boxes")
+    ]
     return sum(counts)
 
 

@@ -23,6 +23,8 @@ from tests.eight_maps import BASE, OTHER, SHIPPED, edit_card, take_calibration
 Build = Callable[..., Services]
 Draft = Callable[..., ReadDraft]
 
+pytestmark = pytest.mark.sqlite_only("what it looks at is models: the rows are the same")
+
 
 @pytest.fixture
 def services(build: Build, loaded_home: Path, weights: Path) -> Services:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from app.services.reading import ReadDraft
 from app.services.worklist import Wish, WorklistRow
 from app.store.worklist_repository import Show, Sort
 from ddad_core.imaging.stored import THUMBNAIL_SIDE
+from tests.databases import Databases
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -32,12 +32,13 @@ def labels(services: Services, reader: Person, **wishes: str) -> list[str]:
 def mixed_home(
     tmp_path_factory: pytest.TempPathFactory,
     _loaded_home: Path,
+    databases: Databases,
     build: Callable[[Path], Services],
     draft: Draft,
     changed_dicom: Callable[..., bytes],
 ) -> Path:
     """Three gallery cases, one read by Ana and two by Ben, and an upload with a warning."""
-    home = Path(shutil.copytree(_loaded_home, tmp_path_factory.mktemp("mixed") / "home"))
+    home = databases.copy(_loaded_home, tmp_path_factory.mktemp("mixed") / "home")
     services = build(home)
     rows = services.worklist.list(ANA, Wish(sort="label")).rows
     first, second = rows[0].image_id, rows[1].image_id
@@ -171,9 +172,13 @@ def test_listing_runs_no_network(mixed: Services, ana: Person, no_network: None)
 
 
 def test_listing_reads_no_pixels(
-    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services], ana: Person
+    mixed_home: Path,
+    databases: Databases,
+    tmp_path: Path,
+    build: Callable[[Path], Services],
+    ana: Person,
 ) -> None:
-    home = Path(shutil.copytree(mixed_home, tmp_path / "home"))
+    home = databases.copy(mixed_home, tmp_path / "home")
     shutil.rmtree(home / "images")
     services = build(home)
     found = services.worklist.list(ana)
@@ -207,9 +212,13 @@ def test_the_first_unread_case_is_found_on_any_page(mixed: Services, ana: Person
 
 
 def test_disagreements_are_shown_to_who_has_read_the_case(
-    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services], draft: Draft
+    mixed_home: Path,
+    databases: Databases,
+    tmp_path: Path,
+    build: Callable[[Path], Services],
+    draft: Draft,
 ) -> None:
-    services = build(Path(shutil.copytree(mixed_home, tmp_path / "home")))
+    services = build(databases.copy(mixed_home, tmp_path / "home"))
     case = services.worklist.list(ANA, Wish("read")).rows[0].image_id
     assert labels(services, ANA, show="disagreement") == []  # abnormal and uncertain
     services.reading.save(BEN, case, "nih-ae-u", draft("normal"))
@@ -264,11 +273,10 @@ def test_the_database_chooses_the_model_that_the_core_chooses(
 
 
 def test_a_case_whose_file_is_gone_does_not_stop_the_list(
-    mixed_home: Path, tmp_path: Path, build: Callable[[Path], Services]
+    mixed_home: Path, databases: Databases, tmp_path: Path, build: Callable[[Path], Services]
 ) -> None:
-    home = Path(shutil.copytree(mixed_home, tmp_path / "home"))
+    home = databases.copy(mixed_home, tmp_path / "home")
     shutil.rmtree(home / "images")
-    with sqlite3.connect(home / "ddad.sqlite") as connection:
-        connection.execute("DELETE FROM scores WHERE image_id = 1")
+    databases.query(home, "DELETE FROM scores WHERE image_id = 1")
     row = next(r for r in build(home).worklist.list(ANA).rows if r.image_id == 1)
     assert row.score is None and "no score yet" in row.warnings[-1]
