@@ -17,6 +17,7 @@ from benchmarks import (
     coverage,
     growth,
     intake,
+    keeping,
     model_table,
     scoring,
     startup,
@@ -59,7 +60,7 @@ def bench_part(figures: Sequence[Figure]) -> str:
 
 def main() -> int:
     figures: list[Figure] = []
-    for benchmark in (training, scoring, intake, growth, worklist, viewer, startup):
+    for benchmark in (training, scoring, intake, growth, worklist, keeping, viewer, startup):
         found = benchmark.run()
         show(found)
         figures += found
