@@ -60,8 +60,18 @@ def build_services(settings: Settings) -> Services:
         models=models,
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),
-        worklist=WorklistService(store, access, models, scoring),
-        reading=ReadingService(store, access, images, models, scoring),
+        worklist=WorklistService(
+            store, access, models, scoring, unaided_first=settings.unaided_first
+        ),
+        reading=ReadingService(
+            store,
+            access,
+            images,
+            models,
+            scoring,
+            unaided_first=settings.unaided_first,
+            more_findings=settings.more_findings,
+        ),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),
         patients=PatientService(store, access),

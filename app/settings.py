@@ -27,7 +27,8 @@ SETTINGS = (
     Setting(
         "DDAD_DATABASE_URL",
         "",
-        "SQLAlchemy URL of the database. Unset: the SQLite file ddad.sqlite in DDAD_HOME.",
+        "URL of the database, postgresql:// or sqlite:///. Unset: the SQLite file ddad.sqlite in "
+        "DDAD_HOME.",
         secret=True,
     ),
     Setting("DDAD_WEIGHTS", "weights", "Folder of the models."),
@@ -66,6 +67,16 @@ SETTINGS = (
         "1 also keeps each file as it came, in originals in DDAD_HOME. Originals hold names, ids "
         "and birth dates.",
     ),
+    Setting(
+        "DDAD_UNAIDED_FIRST",
+        "0",
+        "1 hides all that the AI says of a case until its reader has saved a first verdict.",
+    ),
+    Setting(
+        "DDAD_FINDINGS",
+        "",
+        "Findings offered beside the 14 of VinBigData, separated by commas.",
+    ),
     *SIGN_ON_SETTINGS,
 )
 REPLACED = {
@@ -96,6 +107,8 @@ class Settings:
     site: str
     pseudonym_key_file: Path
     keep_originals: bool
+    unaided_first: bool
+    more_findings: tuple[str, ...]
     sign_on: SignOnSettings | None
     in_force: Mapping[str, str] = field(repr=False, compare=False)
     """Every setting that is no secret, as text by name."""
@@ -142,6 +155,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             else home / "pseudonym.key"
         ),
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
+        unaided_first=_number("DDAD_UNAIDED_FIRST", texts, 0, 1) == 1,
+        more_findings=_findings(texts["DDAD_FINDINGS"]),
         sign_on=None if demo else load_sign_on(texts),
         in_force={one.name: texts[one.name] for one in SETTINGS if not one.secret},
     )
@@ -209,6 +224,15 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+def _findings(text: str) -> tuple[str, ...]:
+    names = tuple(" ".join(name.split()) for name in text.split(",") if name.strip())
+    bad = [name for name in names if len(name) > MAX_SITE_LENGTH or not name.isprintable()]
+    if bad:
+        problem = f"DDAD_FINDINGS names {bad[0][:80]!r}."
+        raise ConfigurationError(problem, f"Use up to {MAX_SITE_LENGTH} printable characters.")
+    return names
+
+
 def _site(text: str) -> str:
     """An LO value (PS3.5 table 6.2-1)."""
     if len(text) > MAX_SITE_LENGTH or "\\" in text or not text.isprintable():
@@ -223,10 +247,11 @@ def _database_url(text: str, home: Path) -> str:
     if not text:
         return f"sqlite:///{quote(str(home / 'ddad.sqlite'))}"
     scheme, found, rest = text.partition("://")
-    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql"):
+    if not found or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         # The value may hold a password, so it is not repeated.
         problem = "DDAD_DATABASE_URL does not start with sqlite:// or postgresql://."
-        raise ConfigurationError(problem, "Give an SQLAlchemy URL.")
+        step = "Give a URL such as postgresql://user:password@host/name."
+        raise ConfigurationError(problem, step)
     check_password_in(text)
     file = rest.removeprefix("/")
     if scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:")):

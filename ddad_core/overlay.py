@@ -16,7 +16,7 @@ OPACITY = 0.45
 """Default opacity of the overlay, here and in the viewer."""
 
 
-_SAMPLED_SIDE = 512
+_SAMPLED_SIDE = 256
 
 
 def color_table() -> np.ndarray:

@@ -104,10 +104,10 @@ class AuditService:
         """Note the present end of the trail outside anew, after a restore; on record.
 
         Raises:
-            ForbiddenError: The person may not see the audit trail.
+            ForbiddenError: The person is no administrator.
             RequestError: There is no reason.
         """
-        self._access.require(person, Action.VIEW_AUDIT)
+        self._access.require(person, Action.MANAGE_USERS)
         if not reason.strip():
             problem = "Accepting the trail as it is needs a reason."
             raise RequestError(problem, "Say in a sentence why it is right.")

@@ -26,7 +26,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "read_id", "case", "sha256", "reader", "revision", "replaces_read_id", "current",
         "verdict", "confidence", "findings", "comment", "boxes", "model", "model_hash", "score",
         "threshold", "operating_point_id", "map", "pixel_threshold", "opacity", "ai_visible",
-        "seconds_to_verdict", "saved_at",
+        "seconds_to_verdict", "stage", "agreement", "saved_at",
     ),
     "scores": (
         "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
@@ -90,11 +90,40 @@ class ExportingService:
         Raises:
             ForbiddenError: The person may not export.
         """
+        return self._exported(person, "all tables")
+
+    def csv(self, person: Person, table: str) -> bytes:
+        """One table as `Export.csv` has it.
+
+        Raises:
+            ForbiddenError: The person may not export.
+        """
+        return self._exported(person, table).csv(table)
+
+    def json(self, person: Person) -> bytes:
+        """All tables as `Export.json` has them.
+
+        Raises:
+            ForbiddenError: The person may not export.
+        """
+        return self.export(person).json()
+
+    def counts(self, person: Person) -> dict[str, int]:
+        """How many rows each table would have; not an export.
+
+        Raises:
+            ForbiddenError: The person may not export.
+        """
+        self._access.require(person, Action.EXPORT)
+        return {table: len(rows) for table, rows in self._gathered().tables.items()}
+
+    def _exported(self, person: Person, subject: str) -> Export:
         self._access.require(person, Action.EXPORT)
         export = self._gathered()
-        rows = {table: len(found) for table, found in export.tables.items()}
+        tables = export.tables if subject == "all tables" else {subject: export.tables[subject]}
+        rows = {table: len(found) for table, found in tables.items()}
         with self._store.writing() as repositories:
-            repositories.audit.append(person.did("export", "all tables", after={"rows": rows}))
+            repositories.audit.append(person.did("export", subject, after={"rows": rows}))
         return export
 
     def _gathered(self) -> Export:
@@ -170,6 +199,8 @@ def _read(read: ReadRecord, image: ImageRecord, current: bool) -> Row:
         "opacity": read.opacity,
         "ai_visible": read.ai_visible,
         "seconds_to_verdict": read.seconds_to_verdict,
+        "stage": read.stage,
+        "agreement": [f"{name}: {word}" for name, word in sorted(read.agreement.items())],
         "saved_at": read.saved_at.isoformat(),
     }
 

@@ -73,6 +73,8 @@ def test_relative_paths_start_at_the_repository(tmp_path, monkeypatch):
         "sqlite:///:memory:",
         "sqlite://",
         "postgresql+psycopg://reader:kettle-moss-41-violet@db/ddad",
+        "postgresql://reader@db/ddad",
+        "postgres://reader:kettle-moss-41-violet@db/ddad",
     ],
 )
 def test_a_complete_database_url_is_taken_as_it_is(url):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
+
 import streamlit as st
 
-from app.services.exporting import Export
 from app.ui.chrome import section
 from app.ui.context import Context
 
@@ -25,42 +27,35 @@ def show(context: Context) -> None:
         "cases are named by the SHA-256 of the original file. CSV cells that a spreadsheet could "
         "take for formulas get an apostrophe in front; JSON has the values unchanged.</div>"
     )
-    export = context.services.exporting.export(context.reader)
+    exporting, person = context.services.exporting, context.reader
+    counts = exporting.counts(person)
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     for table, description in TABLES.items():
-        _table(export, table, description)
-    name, size = _name(export, "all", "json"), export.json()
+        columns = st.columns([2, 1, 4], vertical_alignment="center")
+        with columns[0]:
+            st.download_button(
+                f"{table.replace('_', ' ').capitalize()} as CSV",
+                # Made, and put on record, when it is asked for.
+                partial(exporting.csv, person, table),
+                f"ddad-{table}-{stamp}.csv",
+                "text/csv",
+                on_click="ignore",
+                width="stretch",
+            )
+        with columns[1]:
+            st.html(f'<span class="ddad-figure">{counts[table]} rows</span>')
+        with columns[2]:
+            st.html(f'<span class="ddad-muted">{description}</span>')
     left, _ = st.columns([2, 5])
     with left:
         st.download_button(
             "All tables as JSON",
-            size,
-            name,
+            partial(exporting.json, person),
+            f"ddad-all-{stamp}.json",
             "application/json",
             on_click="ignore",
             type="primary",
             width="stretch",
         )
-    if not export.tables["reads"]:
+    if not counts["reads"]:
         st.info("There is no read yet; reads and boxes are empty.")
-
-
-def _table(export: Export, table: str, description: str) -> None:
-    rows = export.tables[table]
-    columns = st.columns([2, 1, 4], vertical_alignment="center")
-    with columns[0]:
-        st.download_button(
-            f"{table.replace('_', ' ').capitalize()} as CSV",
-            export.csv(table),
-            _name(export, table, "csv"),
-            "text/csv",
-            on_click="ignore",
-            width="stretch",
-        )
-    with columns[1]:
-        st.html(f'<span class="ddad-figure">{len(rows)} rows</span>')
-    with columns[2]:
-        st.html(f'<span class="ddad-muted">{description}</span>')
-
-
-def _name(export: Export, table: str, ending: str) -> str:
-    return f"ddad-{table}-{export.made_at:%Y%m%d-%H%M%S}.{ending}"

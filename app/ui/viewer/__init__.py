@@ -23,7 +23,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.services.reading import MAX_BOXES, MapLayer
+from app.services.read_draft import MAX_BOXES
+from app.services.reading import MapLayer
 from app.store.records import Box
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window
