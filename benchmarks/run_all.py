@@ -13,7 +13,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import gate, growth, intake, model_table, scoring, startup, training, viewer, worklist
+from benchmarks import (
+    gate,
+    growth,
+    intake,
+    model_table,
+    scoring,
+    startup,
+    training,
+    viewer,
+    worklist,
+)
 from benchmarks.figures import Figure, show
 from benchmarks.page import RESULTS, write_part
 from benchmarks.serving import chromium_path
