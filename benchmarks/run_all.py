@@ -14,7 +14,11 @@ from pathlib import Path
 import torch
 
 from benchmarks import (
+<<<<<<< HEAD
     gate,
+=======
+    coverage,
+>>>>>>> 247fddd0154d954acacdb7fce2effb96f17260e7
     growth,
     intake,
     model_table,
@@ -64,6 +68,10 @@ def main() -> int:
         show(found)
         figures += found
     write_part("bench", bench_part(figures))
+    covered = coverage.run()
+    show(covered)
+    write_part("coverage", coverage.part(covered))
+    figures += covered
     write_part("models", model_table.models_part())
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"{RESULTS} is written; {len(missed)} targets missed.")

@@ -12,11 +12,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.services.batches import Batch, Progress, start_batch
-from app.services.exporting import formula_safe
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
 from app.ui.context import Context
 from app.ui.session import Session, session, widget_value
+from ddad_core.spreadsheet import formula_safe
 
 READ_KEY = "upload-read"
 REFRESH_SECONDS = 0.25

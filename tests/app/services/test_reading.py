@@ -21,7 +21,7 @@ from app.store.records import Box
 from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.vocabulary import MAP_TITLES
-from tests.databases import current
+from tests.databases import Databases, current
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -336,9 +336,9 @@ def test_nothing_of_the_ai_leaves_before_the_first_verdict(
 
 
 def test_the_setting_hides_whatever_the_screen_asks(
-    loaded_home: Path, small_gallery: Path, ana: Person, draft: Draft
+    loaded_home: Path, small_gallery: Path, ana: Person, draft: Draft, databases: Databases
 ) -> None:
-    environ = {
+    environ = databases.environ(loaded_home) | {
         "DDAD_HOME": str(loaded_home),
         "DDAD_GALLERY": str(small_gallery),
         "DDAD_DEVICE": "cpu",
