@@ -14,11 +14,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import (
-<<<<<<< HEAD
-    gate,
-=======
     coverage,
->>>>>>> 247fddd0154d954acacdb7fce2effb96f17260e7
+    gate,
     growth,
     intake,
     model_table,
