@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import (
     coverage,
+    gate,
     growth,
     intake,
     keeping,
@@ -60,7 +61,17 @@ def bench_part(figures: Sequence[Figure]) -> str:
 
 def main() -> int:
     figures: list[Figure] = []
-    for benchmark in (training, scoring, intake, growth, worklist, keeping, viewer, startup):
+    for benchmark in (
+        training,
+        scoring,
+        intake,
+        growth,
+        worklist,
+        keeping,
+        viewer,
+        gate,
+        startup,
+    ):
         found = benchmark.run()
         show(found)
         figures += found

@@ -177,7 +177,12 @@ def _environment(root: Path) -> list[str]:
 
 # settings.py reads a mapping that its caller hands over; its parameter has the same name.
 # Benchmarks start the app as a process and give it an environment.
-_ENVIRONMENT = (*HANDS_OVER_ENVIRONMENT, "app/settings.py", "benchmarks/")
+_ENVIRONMENT = (
+    *HANDS_OVER_ENVIRONMENT,
+    "app/settings.py",
+    "app/secret_settings.py",
+    "benchmarks/",
+)
 HEAVY = ("create_engine", "create_store_engine", "build_services", "load_model", "build_network")
 CHECKS = {
     "imports": _forbidden_imports,

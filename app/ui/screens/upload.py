@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -63,7 +64,10 @@ def _ask(context: Context, state: Session) -> None:
     )
     if files:
         given = [(file.name, file.getvalue()) for file in files]
-        state.batch = start_batch(context.services.intake, context.reader, given)
+        # What was handed over is taken in though the session ends meanwhile; if the account is
+        # removed, nothing more is.
+        sender = replace(context.reader, session_id=None)
+        state.batch = start_batch(context.services.intake, sender, given)
         state.intake_note = ""
         state.uploads += 1  # an empty uploader; these files are on their way
         _let_go(files)
