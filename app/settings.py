@@ -80,8 +80,8 @@ SETTINGS = (
     Setting(
         "DDAD_RETENTION_DAYS",
         "",
-        "How many days images are kept. Unset: for ever. `ddad-admin doctor` tells of older ones, "
-        "`ddad-admin erase --overdue` erases them.",
+        "How many days images are kept. Unset: for ever. ddad-admin doctor tells of older ones, "
+        "ddad-admin erase --overdue erases them.",
     ),
     *SIGN_ON_SETTINGS,
 )
