@@ -82,6 +82,7 @@ def _list(_: argparse.Namespace) -> int:
             *(["locked"] if state.locked else []),
             *([f"signs in at {user.issuer}"] if user.issuer else []),
             f"{state.sessions} open session{'' if state.sessions == 1 else 's'}",
+            f"last seen {state.last_seen:%Y-%m-%d %H:%M} UTC" if state.last_seen else "never seen",
         ]
         print(f"{user.name} ({user.full_name}): {'; '.join(facts)}")
     return 0
@@ -94,15 +95,17 @@ def _change(arguments: argparse.Namespace) -> int:
         problem = "Nothing to change."
         raise RequestError(problem, "See: ddad-admin change-user --help")
     user = _user(accounts, arguments.name)
+    # Asked for before anything is changed.
+    password = _password(arguments) if arguments.reset_password else ""
     if arguments.bring_back:
         accounts.bring_back(COMMAND, user.id, arguments.reason)
     if arguments.role:
         accounts.change_roles(COMMAND, user.id, arguments.role, arguments.reason)
     if arguments.unlock:
-        accounts.unlock(COMMAND, user.id)
+        accounts.unlock(COMMAND, user.id, arguments.reason or "unlocked")
     if arguments.reset_password:
-        password = _password(arguments)
-        accounts.reset_password(COMMAND, user.id, password)
+        reason = arguments.reason or "password reset"
+        accounts.reset_password(COMMAND, user.id, password, reason)
         _print_generated(arguments, password)
     if arguments.remove:
         accounts.remove(COMMAND, user.id, arguments.reason)
@@ -123,7 +126,11 @@ def _password(arguments: argparse.Namespace) -> str:
         arguments.generated = secrets.token_urlsafe(15)
         return str(arguments.generated)
     if arguments.password_file:
-        text: str = arguments.password_file.read_text(encoding="utf-8")
+        try:
+            text: str = arguments.password_file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            problem = f"{arguments.password_file} is not a text in UTF-8."
+            raise RequestError(problem, "Give another --password-file.") from error
         return text.splitlines()[0] if text else ""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")

@@ -72,7 +72,12 @@ def _export(arguments: argparse.Namespace) -> int:
     else:
         problem = f"{path} ends neither in .csv nor in .jsonl."
         raise RequestError(problem, "Name the file by its format.")
-    path.write_bytes(data)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     print(f"{path}: {len(data)} bytes")
     return 0
 

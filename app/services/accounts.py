@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.services.access import Access
@@ -16,6 +17,7 @@ from app.store.errors import StoreConflictError
 from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import RequestError
 
+LOCKED = "account locked"
 PASSWORD_CHANGED = "password changed"  # noqa: S105 (names an event)
 
 
@@ -44,11 +46,13 @@ class AccountState:
         user: As stored, without its password's hash.
         sessions: How many are open.
         locked: Whether wrong passwords locked it, now.
+        last_seen: When its owner last did something, UTC; None if they never signed in.
     """
 
     user: UserRecord
     sessions: int
     locked: bool
+    last_seen: datetime | None
 
 
 class AccountsService(SigningIn):
@@ -69,11 +73,13 @@ class AccountsService(SigningIn):
         with self._store.reading() as repositories:
             users = repositories.users.list_all()
             open_ones = [session.user_id for session in repositories.sessions.list_open()]
+            seen = repositories.sessions.last_seen()
         return [
             AccountState(
                 user,
                 open_ones.count(user.id),
                 user.locked_until is not None and user.locked_until > now,
+                seen.get(user.id),
             )
             for user in users
         ]
@@ -163,34 +169,40 @@ class AccountsService(SigningIn):
                 change.user(user_id), active=True, failed_attempts=0, locked_until=None
             )
 
-    def reset_password(self, person: Person, user_id: int, password: str) -> UserRecord:
+    def reset_password(
+        self, person: Person, user_id: int, password: str, reason: str = "password reset"
+    ) -> UserRecord:
         """Set a password that its owner must change at the next sign-in; sessions end.
 
         Raises:
             ForbiddenError: The person does not look after accounts.
             RequestError: The password is weak, or the account is not a local one.
         """
-        with self._changing(person, "password reset") as change:
+        self._access.require(person, Action.MANAGE_USERS)
+        with self._store.reading() as repositories:
+            user = _found(repositories, user_id)
+        _needs_password(user)
+        check_strength(password, (user.name, user.full_name))
+        digest = hash_password(password)  # slow on purpose, so before others have to wait
+        with self._changing(person, reason) as change:
             user = change.user(user_id)
-            _needs_password(user)
-            check_strength(password, (user.name, user.full_name))
             change.end_sessions(user, PASSWORD_CHANGED)
             return change.to(
                 user,
-                password_hash=hash_password(password),
+                password_hash=digest,
                 must_change_password=True,
                 failed_attempts=0,
                 locked_until=None,
             )
 
-    def unlock(self, person: Person, user_id: int) -> UserRecord:
+    def unlock(self, person: Person, user_id: int, reason: str = "unlocked") -> UserRecord:
         """Let a locked account try again.
 
         Raises:
             ForbiddenError: The person does not look after accounts.
             RequestError: There is no such account.
         """
-        with self._changing(person, "unlocked") as change:
+        with self._changing(person, reason) as change:
             return change.to(change.user(user_id), failed_attempts=0, locked_until=None)
 
     def own(self, person: Person) -> tuple[UserRecord, list[SessionRecord]]:
@@ -218,9 +230,7 @@ class AccountsService(SigningIn):
         user, _ = self.own(person)
         _needs_password(user)
         if not verify_password(old, user.password_hash):
-            with self._store.writing() as repositories:
-                event = person.did("denied", "change own password", reason="wrong password")
-                repositories.audit.append(event)
+            self._count_wrong_password(person, user)
             problem = "The present password is wrong."
             raise RequestError(problem, "Nothing was changed; type it again.")
         check_strength(new, (user.name, user.full_name))
@@ -232,6 +242,14 @@ class AccountsService(SigningIn):
             change = _Change(repositories, person, "own password")
             change.end_sessions(user, PASSWORD_CHANGED, but=person.session_id)
             change.to(user, password_hash=digest, must_change_password=False)
+
+    def _count_wrong_password(self, person: Person, user: UserRecord) -> None:
+        """As at the sign-in page: whoever finds an open session must not guess here instead."""
+        with self._store.writing() as repositories:
+            event = person.did("denied", "change own password", reason="wrong password")
+            repositories.audit.append(event)
+            if self._count_failure(repositories, user, person.address).wait > 0:
+                _Change(repositories, person, "").end_sessions(user, LOCKED)
 
     def end_other_sessions(self, person: Person) -> int:
         """End the person's sessions but this one; tell how many.
@@ -263,11 +281,7 @@ class _Change:
     reason: str
 
     def user(self, user_id: int) -> UserRecord:
-        user = self.repositories.users.get(user_id)
-        if user is None:
-            problem = f"There is no account number {user_id}."
-            raise RequestError(problem, "Reload the list.")
-        return user
+        return _found(self.repositories, user_id)
 
     def needs_another_administrator(self, user: UserRecord) -> None:
         others = [
@@ -301,6 +315,14 @@ class _Change:
         )
         self.repositories.audit.append(event)
         return changed
+
+
+def _found(repositories: Repositories, user_id: int) -> UserRecord:
+    user = repositories.users.get(user_id)
+    if user is None:
+        problem = f"There is no account number {user_id}."
+        raise RequestError(problem, "Reload the list.")
+    return user
 
 
 def _subject(user: UserRecord) -> str:

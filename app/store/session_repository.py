@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from app.store.account_records import NewSession, SessionRecord
 from app.store.rows import columns_of, plain, values_of
@@ -41,6 +41,13 @@ class SessionRepository:
         statement = select(*_COLUMNS).where(SessionRow.id == session_id)
         row = self._connection.execute(statement).mappings().one_or_none()
         return None if row is None else SessionRecord(**plain(row))
+
+    def last_seen(self) -> dict[int, datetime]:
+        """When each account's person last did something, by account."""
+        statement = select(SessionRow.user_id, func.max(SessionRow.seen_at)).group_by(
+            SessionRow.user_id
+        )
+        return {row[0]: row[1] for row in self._connection.execute(statement)}
 
     def seen(self, session_id: int, at: datetime) -> None:
         """Note that its person did something."""

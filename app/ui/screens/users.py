@@ -47,6 +47,7 @@ def _table(states: list[AccountState]) -> AccountState | None:
             "Roles": ", ".join(one.user.roles),
             "State": _state(one),
             "Sessions": one.sessions,
+            "Last seen": local(one.last_seen),
             "Since": local(one.user.created_at),
         }
         for one in states
@@ -95,6 +96,12 @@ def _new(context: Context) -> None:
 def _change(context: Context, chosen: AccountState) -> None:
     user, accounts = chosen.user, context.services.accounts
     facts_line(user.full_name, f"signs in as {user.name} · made by {user.created_by}")
+    called = st.text_input(
+        "Called", value=user.full_name, max_chars=80, key=f"user-called-{user.id}"
+    )
+    if called != user.full_name and st.button("Change what they are called"):
+        accounts.rename(context.reader, user.id, called)
+        _done(f"{user.name} is called {called} now.")
     reason = st.text_input(
         "Reason", max_chars=500, placeholder="Goes on record", key=f"user-reason-{user.id}"
     )

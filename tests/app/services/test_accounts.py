@@ -310,6 +310,25 @@ def test_unlocking(accounts: AccountsService, ana: Person) -> None:
     accounts.sign_in("bob", OTHER, "")
 
 
+def test_guessing_the_present_password_in_an_open_session_locks_the_account(
+    accounts: AccountsService, ana: Person
+) -> None:
+    bob(accounts, ana)
+    person = signed_in(accounts, "bob", OTHER)
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(RequestError, match="wrong"):
+            accounts.change_password(person, "not the old one", "nine copper kettles sing")
+    with pytest.raises(SignedOutError):
+        accounts.own(person)
+    with pytest.raises(SignInError, match="locked"):
+        accounts.sign_in("bob", OTHER, "")
+
+
+def test_when_somebody_was_last_seen(accounts: AccountsService, ana: Person, clock: Clock) -> None:
+    bob(accounts, ana)
+    assert [state.last_seen for state in accounts.list_users(ana)] == [clock(), None]
+
+
 def test_other_sessions_can_be_ended(accounts: AccountsService, ana: Person) -> None:
     signed_in(accounts, "ana", PASSWORD)
     assert accounts.end_other_sessions(ana) == 1
