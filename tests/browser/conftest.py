@@ -68,14 +68,15 @@ class Server:
         command = [sys.executable, "-m", self.admin, "import", "--gallery"]
         subprocess.run(command, check=True, env=self.environ, cwd=REPOSITORY, timeout=120)
 
-    def add_user(self, name: str, *roles: Role, full_name: str = "") -> UserRecord:
+    def add_user(self, name: str, *roles: Role, must_change_password: bool = False) -> UserRecord:
         """An account whose password is `PASSWORD`; without roles it has all but administrator."""
         store = open_store(load_settings({"DDAD_HOME": str(self.home)}))
         new = NewUser(
             name=name,
-            full_name=full_name or name,
+            full_name=name,
             roles=roles or ("reader", "arbiter", "lead", "auditor"),
             password_hash=password_hash(),
+            must_change_password=must_change_password,
             created_by="test",
         )
         with store.writing() as repositories:
