@@ -18,6 +18,7 @@ from benchmarks import (
     gate,
     growth,
     intake,
+    keeping,
     model_table,
     scoring,
     startup,
@@ -60,7 +61,17 @@ def bench_part(figures: Sequence[Figure]) -> str:
 
 def main() -> int:
     figures: list[Figure] = []
-    for benchmark in (training, scoring, intake, growth, worklist, viewer, gate, startup):
+    for benchmark in (
+        training,
+        scoring,
+        intake,
+        growth,
+        worklist,
+        keeping,
+        viewer,
+        gate,
+        startup,
+    ):
         found = benchmark.run()
         show(found)
         figures += found
