@@ -185,6 +185,8 @@ class OwnRoutes:
             self._attempts.forget(client.subscriber)
             raise
         self._attempts.forget(client.subscriber)
+        if signed_in.user.must_change_password:
+            target = "/"  # to where that is done; other pages are not there yet
         return await self._enter(RedirectResponse(target, 303), asked, signed_in)
 
     async def _post_first_account(self, asked: Asked) -> Response:

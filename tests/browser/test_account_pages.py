@@ -93,6 +93,21 @@ def test_signing_in_leads_to_where_one_was_heading(server: Server, page: Page) -
     assert page.evaluate("document.cookie").find("ddad_gate") == -1
 
 
+def test_a_password_set_by_others_must_be_changed_first(server: Server, page: Page) -> None:
+    server.add_user("Dr New", "reader", must_change_password=True)
+    page.goto(f"{server.url}/review")
+    fill_in(page, "Dr New")
+    page.get_by_label("Present password").wait_for()
+    assert page.get_by_role("link", name="Worklist").count() == 0
+    page.goto(server.url)
+    page.get_by_label("Present password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill("amber spoon river 77")
+    page.get_by_label("New password once more").fill("amber spoon river 77")
+    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("link", name="Worklist", exact=True).first.click()
+    page.get_by_role("button", name="Start reading").wait_for()
+
+
 def test_a_locked_account_is_told_for_how_long(server: Server, page: Page) -> None:
     server.add_user("Dr Locked")
     for _ in range(MAX_ATTEMPTS):

@@ -73,6 +73,7 @@ class Recording:
     answers: list[bytes]
     sockets: set[str]
     old_cookie: str
+    foreign: set[str]
 
 
 def path_of(url: str) -> str:
@@ -87,13 +88,15 @@ def recording(server: Server, browser) -> Recording:
     context: BrowserContext = browser.new_context(accept_downloads=True)
     page: Page = context.new_page()
     page.set_default_timeout(60_000)
-    found = Recording([], [], set(), "")
+    found = Recording([], [], set(), "", set())
 
     def on_request(request: Request) -> None:
         if request.url.startswith(server.url):
             body = request.post_data_buffer
             asked = Asked(request.method, path_of(request.url), body, request.resource_type)
             found.asked.append(asked)
+        elif not request.url.startswith(("blob:", "data:")):
+            found.foreign.add(request.url)
 
     page.on("request", on_request)
     page.on("websocket", lambda socket: found.sockets.add(path_of(socket.url)))
@@ -197,6 +200,10 @@ def test_every_recorded_socket_is_refused(server: Server, recording: Recording) 
                     )
                 assert caught.value.response.status_code == 403
                 assert not caught.value.response.body
+
+
+def test_nothing_is_told_to_anybody_else(recording: Recording) -> None:
+    assert recording.foreign == set()
 
 
 def test_an_upload_by_the_signed_out_leaves_nothing(server: Server, recording: Recording) -> None:

@@ -71,7 +71,7 @@ function startWatch(options) {
   }
 
   function gesture() {
-    if (performance.now() - toldAt < TELL_EVERY_MS) return;
+    if (asking || performance.now() - toldAt < TELL_EVERY_MS) return;
     toldAt = performance.now();
     ask(ACTIVE, "POST");
   }

@@ -224,6 +224,12 @@ def test_the_page_to_sign_in_remembers_where_one_was_heading(browser):
     assert 'name="next" value="/export?x=&lt;&gt;&amp;y"' in text
 
 
+def test_who_must_change_the_password_is_led_there(door, store, user):
+    with store.writing() as repositories:
+        repositories.users.change(user.id, must_change_password=True)
+    assert Browser(door).sign_in(target="/review").headers["location"] == "/"
+
+
 def test_signing_in_again_ends_the_session_before(door, browser, sessions):
     first = browser.sign_in().token
     browser.sign_in()
