@@ -1,0 +1,66 @@
+"""`python -m benchmarks.screens`: every screen in three widths, into docs/screens."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+
+from playwright.sync_api import Browser, Page
+
+from benchmarks.serving import REPOSITORY, chromium, enter, fresh_server
+
+FOLDER = REPOSITORY / "docs" / "screens"
+SIZES = ((1280, 800), (1440, 900), (1920, 1080))
+QUALITY = 82
+SETTLE_MS = 2500
+READER = "ana"
+SCREENS: dict[str, Callable[[Page], object]] = {
+    "review": lambda page: page.locator("canvas").first.wait_for(),
+    "upload": lambda page: page.get_by_text("DICOM").first.wait_for(),
+    "thresholds": lambda page: page.get_by_role("slider").first.wait_for(),
+    "export": lambda page: page.get_by_role("button", name=re.compile("JSON")).wait_for(),
+    "users": lambda page: page.get_by_role("button", name="Make account").wait_for(),
+    "audit": lambda page: page.get_by_role("button", name="Check the chain").wait_for(),
+    "account": lambda page: page.get_by_role("button", name="Change password").wait_for(),
+}
+
+
+def picture(page: Page, name: str) -> None:
+    page.wait_for_timeout(SETTLE_MS)
+    width = (page.viewport_size or {"width": 0})["width"]
+    path = FOLDER / f"{name}-{width}.jpg"
+    page.screenshot(path=path, type="jpeg", quality=QUALITY)
+    print(path.relative_to(REPOSITORY), flush=True)
+
+
+def signed_out(browser: Browser, address: str) -> None:
+    for width, height in SIZES:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        page = context.new_page()
+        page.goto(address)
+        picture(page, "sign-in")
+        context.close()
+
+
+def main() -> int:
+    FOLDER.mkdir(exist_ok=True)
+    with fresh_server(42) as (address, _), chromium() as browser:
+        page = enter(browser, address, READER)
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            page.goto(f"{address}/worklist")
+            page.locator("button.row").first.wait_for()
+            picture(page, "worklist")
+            page.get_by_role("button", name="Start reading").click()
+            for name, ready in SCREENS.items():
+                if name != "review":
+                    page.goto(f"{address}/{name}")
+                ready(page)
+                picture(page, name)
+        signed_out(browser, address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
