@@ -51,6 +51,8 @@ FINDINGS = (
 """The 14 categories of VinBigData."""
 COMMENT_LIMIT = 4000
 MAX_BOXES = 100
+PREVIEW_SIDE = 2048
+"""Longest side of the pixels a case opens with; a larger image comes in full when asked for."""
 _BY_PLACE = "standard deviations above the calibration normals at the same place"
 MAP_HINTS = {
     "inter": "Where the networks A and the networks B differ",
@@ -88,6 +90,25 @@ class MapLayer:
     threshold: float
     maximum: float
     hint: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What modules A and B make of an image: where they differ from it or from each other.
+
+    Attributes:
+        size: S, the side of the networks' pictures.
+        slope: Pixel value of the image = 8-bit value * slope + intercept.
+        intercept: See ``slope``.
+        a: zlib of uint8, (S, S), row by row: the mean of module A's reconstructions.
+        b: The same of module B.
+    """
+
+    size: int
+    slope: float
+    intercept: float
+    a: bytes
+    b: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +238,7 @@ class ReadingService:
             judgement = self._judgement(image, card)
         except UncalibratedError as error:
             refusal = str(error)
-        picture = self._images.picture(image)
+        picture = self._images.picture(image, PREVIEW_SIDE)
         with self._store.writing() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
             repositories.audit.append(
@@ -237,6 +258,27 @@ class ReadingService:
             warnings=(*image.warnings, *(judgement.score.warnings if judgement else ())),
             history=history,
         )
+
+    def full_display(self, reader: Person, image_id: int) -> Display:
+        """An open case's pixels in full; as :meth:`open_case`."""
+        self._access.require(reader, Action.VIEW_CASES)
+        return self._images.picture(self._image(image_id)).display
+
+    def explain(self, reader: Person, case: CaseView) -> Explanation:
+        """Reconstruct an open case by modules A and B; nothing of it is kept.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
+            ModelError: The model's files are damaged.
+            FilesError: The pixels are missing or damaged.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        size = self._models.card(case.model.name).input_size
+        grey = self._images.grey(case.image, size)
+        a, b = self._models.reconstruct(case.model.name, grey)
+        # Networks see the image stretched from its lowest to its highest value.
+        low, high = case.display.intercept, case.display.highest
+        return Explanation(size, (high - low) / 255, low, pack(a), pack(b))
 
     def _judgement(self, image: ImageRecord, card: Card) -> Judgement:
         point = self._models.operating_point(card.name)

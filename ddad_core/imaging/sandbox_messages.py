@@ -139,6 +139,7 @@ def asked(message: Message, shared: SharedMemory) -> tuple[bytes, Wanted]:
     wanted = Wanted(
         sizes=tuple(head["sizes"]),
         display=head["display"],
+        display_side=head["display_side"],
         thumbnail=head["thumbnail"],
         keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
         vouched=head["vouched"],
@@ -170,6 +171,8 @@ def answer(prepared: Prepared, shared: SharedMemory) -> Message:
             "slope": display.slope,
             "intercept": display.intercept,
             "window": window_to(display.window),
+            "size": [display.width, display.height],
+            "highest": display.highest,
         },
         "kept": kept
         and {
@@ -220,6 +223,9 @@ def answered(message: Message, shared: SharedMemory) -> Prepared:
                 float(display["slope"]),
                 float(display["intercept"]),
                 window_of(display["window"]),
+                width=int(display["size"][0]),
+                height=int(display["size"][1]),
+                highest=float(display["highest"]),
             ),
             thumbnail=small,
             kept=kept

@@ -16,17 +16,20 @@ from app.ui.evidence import operating_point_text, score_html
 from app.ui.related import related_images
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
 from app.ui.viewer import (
+    Palette,
     ViewerData,
     ViewerState,
     reported_state,
+    reported_wants,
     viewer,
     viewer_key,
 )
 from ddad_core.errors import DdadError
-from ddad_core.overlay import color_table
+from ddad_core.overlay import COLOR_MAPS, color_table
 
 VERDICT_KEYS = {"normal": "N", "abnormal": "A", "uncertain": "U", "unreadable": "X"}
 CONFIDENCES = (1, 2, 3, 4, 5)
+PALETTES = tuple(Palette(name, color_table(name).tobytes()) for name in COLOR_MAPS)
 
 
 def show(context: Context) -> None:
@@ -45,7 +48,8 @@ def show(context: Context) -> None:
     case = _gather(context, state, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        shown = viewer(case.data)
+        has = _bring_wanted(context, case)
+        shown = viewer(case.data, has=has)
         state.saw_map(shown.map_name)
     with right:
         _head(context, state, case.view)
@@ -61,6 +65,8 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     if kept is None or (model and kept.view.model.name != model):
         view = context.services.reading.open_case(context.reader, image_id, model)
         data = _viewer_data(view, state.map_name)
+        if kept is not None:  # another model looks at the picture that is here already
+            data = replace(data, pixels=kept.data.pixels, pixels_size=kept.data.pixels_size)
         related = context.services.patients.others_of(context.reader, view.image)
         opened_at = kept.opened_at if kept else time.monotonic()
         state.case = OpenCase(view, data, opened_at, related=related)
@@ -92,9 +98,26 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
         initial_map=chosen_map if chosen_map in {layer.name for layer in maps} else default,
         ai_visible=True,
         boxes=tuple(Box(b.x, b.y, b.width, b.height, b.label) for b in boxes),
-        colors=color_table().tobytes(),
+        palettes=PALETTES,
         description=f"Chest radiograph {image.label}, {view.facts}",
+        pixels_size=(view.display.width, view.display.height),
     )
+
+
+def _bring_wanted(context: Context, case: OpenCase) -> str:
+    """Fetch what the viewer asks for and does not have; the key of the pixels it does have."""
+    view, reading = case.view, context.services.reading
+    wants = reported_wants(widget_value(viewer_key(view.image.id), None), case.data)
+    try:
+        if wants.full and not case.data.is_full:
+            full = reading.full_display(context.reader, view.image.id)
+            case.data = replace(case.data, pixels=full.pixels, pixels_size=None)
+        if wants.explanation and case.data.explanation is None:
+            found = reading.explain(context.reader, view)
+            case.data = replace(case.data, explanation=found)
+    except DdadError as error:
+        st.toast(str(error), icon=":material/error:")
+    return wants.has
 
 
 def _head(context: Context, state: Session, view: CaseView) -> None:

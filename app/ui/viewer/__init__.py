@@ -2,7 +2,8 @@
 
 Everything a reader does with the mouse is drawn in the browser without a word to the server;
 the server hears of a change when the reader lets go. What it hears is untrusted input and is
-read by `parse_state`, which never raises.
+read by `parse_state` and `parse_wants`, which never raise. A radiograph in full and what the
+modules reconstruct are sent only when the browser asks for them.
 
 The browser's part is plain JavaScript with no build step: the files of `_SCRIPTS` are joined,
 in that order, into one ES module whose default export is in the last of them.
@@ -17,13 +18,13 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app.services.reading import MAX_BOXES, MapLayer
+from app.services.reading import FINDINGS, MAX_BOXES, Explanation, MapLayer
 from app.store.records import Box
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window
@@ -36,14 +37,36 @@ _SCRIPTS = (
     "payload.js",
     "transform.js",
     "layers.js",
+    "contours.js",
+    "regions.js",
     "colorbar.js",
     "boxes.js",
+    "ruler.js",
+    "history.js",
+    "boxeditor.js",
+    "panes.js",
+    "painter.js",
+    "readout.js",
     "gestures.js",
+    "keytable.js",
     "keys.js",
+    "cheatsheet.js",
     "mapchoice.js",
+    "sidepanel.js",
     "toolbar.js",
+    "loader.js",
     "viewer.js",
+    "mount.js",
 )
+_STYLES = ("viewer.css", "side.css")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a map: a name, and 256 RGB triples, low to high."""
+
+    name: str
+    colors: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class ViewerData:
         image_id: Key of the image; a new one starts a fresh view.
         width: Columns, W.
         height: Rows, H.
-        pixels: zlib of little-endian uint16, (H, W), row-major.
+        pixels: zlib of little-endian uint16, row-major: the image, or a smaller picture of it.
         slope: Value of one stored step; value = stored * slope + intercept.
         intercept: Value of a stored zero. Values are in MONOCHROME2 sense: larger is brighter.
         window: The default window.
@@ -64,8 +87,10 @@ class ViewerData:
         initial_map: Name of the map to show first; ignored without maps.
         ai_visible: Whether the overlay is shown at first.
         boxes: Boxes to start with.
-        colors: 256 RGB triples, low to high.
+        palettes: Colours to choose from, the default first.
         description: Text alternative of the image.
+        pixels_size: (width, height) of ``pixels``; None: the image's own.
+        explanation: What modules A and B reconstruct, once it was asked for.
     """
 
     image_id: int
@@ -81,8 +106,10 @@ class ViewerData:
     initial_map: str
     ai_visible: bool
     boxes: tuple[Box, ...]
-    colors: bytes
+    palettes: tuple[Palette, ...]
     description: str
+    pixels_size: tuple[int, int] | None = None
+    explanation: Explanation | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -91,8 +118,8 @@ class ViewerData:
         if not all(window.width > 0 for window in (self.window, *self.presets)):
             msg = "A display window has a width of zero or less; pass windows wider than zero."
             raise ValueError(msg)
-        if len(self.colors) != COLOR_BYTES:
-            msg = f"colors has {len(self.colors)} bytes; pass 256 RGB triples, {COLOR_BYTES} bytes."
+        if not self.palettes or any(len(one.colors) != COLOR_BYTES for one in self.palettes):
+            msg = f"Each palette must be 256 RGB triples, {COLOR_BYTES} bytes; pass at least one."
             raise ValueError(msg)
         if self.maps and self.initial_map not in {layer.name for layer in self.maps}:
             names = ", ".join(layer.name for layer in self.maps)
@@ -109,6 +136,11 @@ class ViewerData:
     def pixels_key(self) -> str:
         """Digest that changes when the picture does, and only then."""
         return _digest(self.pixels, self.width, self.height, self.slope, self.intercept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether ``pixels`` are the image's own."""
+        return self.pixels_size in (None, (self.width, self.height))
 
     @functools.cached_property
     def maps_key(self) -> str:
@@ -144,19 +176,36 @@ class ViewerState:
     ai_visible: bool
 
 
-def viewer(data: ViewerData, *, height: int | str = "content") -> ViewerState:
+@dataclass(frozen=True)
+class ViewerWants:
+    """What the browser asks for beyond what it was sent.
+
+    Attributes:
+        full: The image in full.
+        explanation: What modules A and B reconstruct, under the maps now shown.
+        has: The ``pixels_key`` of the picture it has and need not be sent again.
+    """
+
+    full: bool = False
+    explanation: bool = False
+    has: str = ""
+
+
+def viewer(data: ViewerData, *, height: int | str = "content", has: str = "") -> ViewerState:
     """Show one image and return what the reader has done with it so far.
 
     Args:
         data: The image, its maps and the boxes to start with.
         height: CSS pixels, or "stretch" for the container's; "content" follows the window.
+        has: As in `ViewerWants`.
     """
     result = _component(
         key=viewer_key(data.image_id),
-        data=pack(data, fill=height != "content"),
+        data=pack(data, fill=height != "content", has=has),
         width="stretch",
         height=height,
         on_view_change=_no_callback,
+        on_wants_change=_no_callback,
     )
     return parse_state(result.get("view"), data)
 
@@ -171,13 +220,18 @@ def reported_state(kept: object, data: ViewerData) -> ViewerState:
     return parse_state(getattr(kept, "view", None), data)
 
 
-def pack(data: ViewerData, *, fill: bool = False) -> bytes:
+def reported_wants(kept: object, data: ViewerData) -> ViewerWants:
+    """What the browser asked for, by what Streamlit keeps for a viewer before it is drawn."""
+    return parse_wants(getattr(kept, "wants", None), data)
+
+
+def pack(data: ViewerData, *, fill: bool = False, has: str = "") -> bytes:
     """Lay everything out in one run of bytes.
 
     Components take bytes only as the whole of their data, never inside a mapping. The layout is
     the header's length (little-endian uint32), the header (JSON, UTF-8), then the parts that the
     header names by [offset, length], counted from the header's end. With ``fill`` the viewer takes
-    the height of its container.
+    the height of its container. Pixels whose key is ``has`` are left out.
     """
     body = bytearray()
 
@@ -214,8 +268,18 @@ def pack(data: ViewerData, *, fill: bool = False) -> bytes:
         "ai_visible": data.ai_visible,
         "opacity": OPACITY,
         "max_boxes": MAX_BOXES,
-        "pixels": part(data.pixels),
-        "lut": part(data.colors),
+        "findings": FINDINGS,
+        "pixels": None if data.pixels_key == has else part(data.pixels),
+        "pixels_size": data.pixels_size or (data.width, data.height),
+        "palettes": [{"name": one.name, "colors": part(one.colors)} for one in data.palettes],
+        "reconstructions": data.explanation
+        and {
+            "size": data.explanation.size,
+            "slope": data.explanation.slope,
+            "intercept": data.explanation.intercept,
+            "a": part(data.explanation.a),
+            "b": part(data.explanation.b),
+        },
         "maps": [
             {
                 "name": layer.name,
@@ -258,6 +322,20 @@ def parse_state(raw: object, data: ViewerData) -> ViewerState:
         opacity=_number_within(report.get("opacity"), 0.0, 1.0, OPACITY),
         ai_visible=layer is not None
         and (visible if isinstance(visible, bool) else data.ai_visible),
+    )
+
+
+def parse_wants(raw: object, data: ViewerData) -> ViewerWants:
+    """Read what the browser asks for; what is malformed or for another image asks for nothing."""
+    if not isinstance(raw, Mapping) or isinstance(raw.get("image_id"), bool):
+        return ViewerWants()
+    if raw.get("image_id") != data.image_id:
+        return ViewerWants()
+    has = raw.get("has")
+    return ViewerWants(
+        full=raw.get("full") is True,
+        explanation=bool(data.maps) and raw.get("reconstructions") == data.maps_key,
+        has=has if isinstance(has, str) else "",
     )
 
 
@@ -314,6 +392,6 @@ def _no_callback() -> None:
 _component = st.components.v2.component(
     "ddad_viewer",
     html=(_HERE / "viewer.html").read_text(encoding="utf-8"),
-    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
+    css="\n".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES),
     js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
 )

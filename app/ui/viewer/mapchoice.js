@@ -35,7 +35,7 @@ class MapChoice {
     if (!aiVisible) this.#toggle(false);
     if (!map) return;
     this.name.textContent = map.title;
-    this.button.title = `${map.hint || map.title} (M: next map)`;
+    this.button.title = `${map.hint || map.title} (M: next map; Shift and a number: that map)`;
     for (const option of this.list.children) {
       option.setAttribute("aria-selected", String(option.dataset.map === map.name));
     }
@@ -48,7 +48,7 @@ class MapChoice {
     option.dataset.map = map.name;
     option.setAttribute("role", "option");
     option.setAttribute("aria-label", map.title);
-    const parts = [["kbd", key < 10 ? key : ""], ["b", map.title], ["small", map.hint]];
+    const parts = [["kbd", key < 10 ? `⇧${key}` : ""], ["b", map.title], ["small", map.hint]];
     for (const [tag, text] of parts) {
       option.append(Object.assign(document.createElement(tag), { textContent: text }));
     }

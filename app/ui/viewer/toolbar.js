@@ -2,6 +2,7 @@
 // none of their own.
 
 const CUSTOM_WINDOW = "custom";
+const TOOLS = ["window", "pan", "zoom", "box", "ruler"];
 
 class Toolbar {
   constructor(viewer, signal) {
@@ -9,6 +10,7 @@ class Toolbar {
     this.signal = signal;
     this.root = viewer.root;
     this.presets = this.#find(".presets");
+    this.palettes = this.#find(".palettes");
     this.maps = new MapChoice(viewer, this.#find(".maps"), signal);
     this.threshold = this.#find(".threshold");
     this.opacity = this.#find(".opacity");
@@ -17,26 +19,32 @@ class Toolbar {
   }
 
   /** Lay out what depends on the image and its maps. */
-  rebuild({ presets }, maps) {
-    const options = presets.map(({ name }, i) => new Option(name, String(i)));
+  rebuild({ palettes }, maps, windows) {
+    const named = (name, i) => new Option(i < 9 ? `${i + 1}  ${name}` : name, String(i));
     const custom = new Option("Manual", CUSTOM_WINDOW);
     custom.hidden = true;
-    this.presets.replaceChildren(new Option("Default", "default"), ...options, custom);
-    this.#find(".presets-group").hidden = presets.length === 0;
+    this.presets.replaceChildren(...windows.map(({ name }, i) => named(name, i)), custom);
+    this.palettes.replaceChildren(...palettes.map(({ name }) => new Option(name, name)));
     this.maps.rebuild(maps);
     this.root.toggleAttribute("data-no-maps", maps.size === 0);
   }
 
   /** Show the state as it is now. */
   sync(state, map) {
-    for (const name of ["window", "box"]) this.#press(`tool-${name}`, state.tool === name);
+    for (const name of TOOLS) this.#press(`tool-${name}`, state.tool === name);
     this.#press("invert", state.inverted);
+    this.#press("magnifier", state.magnifier);
+    this.#press("contours", state.contours);
+    this.#press("side-by-side", state.sideBySide);
+    this.#press("full-screen", this.viewer.isFullScreen);
     this.#press("ai", !state.aiVisible);
-    this.presets.value = state.preset;
+    this.presets.value = String(state.preset);
+    this.palettes.value = state.palette;
     this.maps.sync(map, state.aiVisible);
-    this.threshold.disabled = !state.aiVisible;
-    this.opacity.disabled = !state.aiVisible;
-    this.root.toggleAttribute("data-ai-hidden", !state.aiVisible);
+    const hidden = !state.aiVisible;
+    const dependent = [this.threshold, this.opacity, this.palettes, this.#button("contours")];
+    for (const control of dependent) control.disabled = hidden;
+    this.root.toggleAttribute("data-ai-hidden", !this.viewer.aiShown);
     this.#show(this.opacity, state.opacity, `${Math.round(100 * state.opacity)} %`);
     if (!map) return;
     this.threshold.max = map.maximum;
@@ -47,21 +55,29 @@ class Toolbar {
   #wireButtons() {
     const { viewer } = this;
     const actions = {
-      "tool-window": () => viewer.setTool("window"),
-      "tool-box": () => viewer.setTool("box"),
+      ...Object.fromEntries(TOOLS.map((tool) => [`tool-${tool}`, () => viewer.setTool(tool)])),
       invert: () => viewer.toggleInvert(),
+      rotate: () => viewer.rotate(1),
+      flip: () => viewer.flip(false),
       fit: () => viewer.fit(),
+      "one-to-one": () => viewer.oneToOne(),
+      magnifier: () => viewer.toggle("magnifier"),
+      "full-screen": () => viewer.toggleFullScreen(),
       reset: () => viewer.reset(),
+      contours: () => viewer.toggle("contours"),
+      "side-by-side": () => viewer.toggleSideBySide(),
       ai: () => viewer.setAiVisible(!viewer.state.aiVisible),
+      keys: () => viewer.sheet.toggle(),
     };
     for (const [name, action] of Object.entries(actions)) {
-      this.#listen(this.#find(`[data-action="${name}"]`), "click", action);
+      this.#listen(this.#button(name), "click", action);
     }
   }
 
   #wireInputs() {
     const { viewer } = this;
-    this.#listen(this.presets, "change", () => viewer.choosePreset(this.presets.value));
+    this.#listen(this.presets, "change", () => viewer.choosePresetAt(Number(this.presets.value)));
+    this.#listen(this.palettes, "change", () => viewer.setPalette(this.palettes.value));
     this.#listen(this.threshold, "input", () => viewer.setThreshold(this.threshold.valueAsNumber));
     this.#listen(this.opacity, "input", () => viewer.setOpacity(this.opacity.valueAsNumber));
     for (const slider of [this.threshold, this.opacity]) {
@@ -77,7 +93,11 @@ class Toolbar {
   }
 
   #press(action, pressed) {
-    this.#find(`[data-action="${action}"]`).setAttribute("aria-pressed", String(pressed));
+    this.#button(action).setAttribute("aria-pressed", String(pressed));
+  }
+
+  #button(action) {
+    return this.#find(`[data-action="${action}"]`);
   }
 
   #find(selector) {
