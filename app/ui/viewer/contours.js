@@ -62,15 +62,18 @@ class Contours {
     const [a, b, c, d, e, f] = view.matrix();
     const { width, height } = view.image;
     const matrix = new DOMMatrix([a * width, b * width, c * height, d * height, e, f]);
-    context.globalAlpha = Math.max(opacity, 0.25);
+    // A thin line needs more of its colour than an area does to be seen.
+    const strength = 0.4 + 0.6 * opacity;
     context.lineJoin = context.lineCap = "round";
     for (const [i, { level, path }] of this.shown.lines.entries()) {
       const placed = new Path2D();
       placed.addPath(path, matrix);
       const shade = colors[Math.round(255 * Math.min(level / map.maximum, 1))];
-      context.lineWidth = i === 0 ? 4 : 2.5;
+      context.globalAlpha = 0.5 * strength;
+      context.lineWidth = i === 0 ? 3.6 : 2.4;
       context.strokeStyle = "#000";
       context.stroke(placed);
+      context.globalAlpha = strength;
       context.lineWidth = i === 0 ? 2 : 1.2;
       context.strokeStyle = `rgb(${shade & 255},${(shade >> 8) & 255},${(shade >> 16) & 255})`;
       context.stroke(placed);

@@ -36,6 +36,7 @@ class Readout {
       map,
       boxes: boxes.length,
       full: String(this.viewer.isFull),
+      explained: String(Boolean(this.viewer.reconstructions)),
     });
   }
 

@@ -39,6 +39,7 @@ class Viewer {
     const viewer = this;
     root.__ddad = {
       samples: this.samples,
+      findRegions,
       get state() {
         return { ...viewer.state, view: viewer.view, panes: viewer.panes, regions: viewer.side.found };
       },

@@ -1,8 +1,10 @@
 """The viewer on a page of its own, for tests: pictures to show, and a reader's hands and eyes."""
 
+import functools
 import json
 import time
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -137,14 +139,14 @@ def curved_image():
     return make_data(3, pixels, window=LUT, presets=(SIGMOID, linear), maps=(), initial_map="")
 
 
+@functools.cache
 def large_image(full=False):
     """3000 x 2400: columns by turns dark and bright; at first each two of them are one grey."""
     pixels = np.full((2400, 3000), DARK)
     pixels[:, 1::2] = BRIGHT
     sent = pixels if full else np.full((1200, 1500), (DARK + BRIGHT) // 2)
-    size = (sent.shape[1], sent.shape[0])
-    packed = zlib.compress(sent.astype("<u2").tobytes())
-    return make_data(4, pixels, pixels=packed, pixels_size=size)
+    shown = make_data(4, sent, pixels_size=(sent.shape[1], sent.shape[0]))
+    return replace(shown, width=3000, height=2400)
 
 
 class Page:
