@@ -18,6 +18,7 @@ from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
+from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
 from app.settings import Settings
 from app.store.engine import create_store_engine
@@ -66,6 +67,7 @@ def build_services(settings: Settings) -> Services:
         gallery=GalleryService(settings.gallery, store, intake),
         worklist=WorklistService(store, access, models, scoring),
         reading=ReadingService(store, access, images, models, scoring),
+        viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),
         patients=PatientService(store, access),

@@ -14,6 +14,7 @@ from app.services.models import ModelService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
+from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
 from ddad_core import allocator
 from ddad_core.imaging.sandbox import Sandbox
@@ -32,6 +33,7 @@ class Services:
     gallery: GalleryService
     worklist: WorklistService
     reading: ReadingService
+    viewing: ViewingService
     tuning: TuningService
     exporting: ExportingService
     patients: PatientService

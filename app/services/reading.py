@@ -93,25 +93,6 @@ class MapLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
-    """What modules A and B make of an image: where they differ from it or from each other.
-
-    Attributes:
-        size: S, the side of the networks' pictures.
-        slope: Pixel value of the image = 8-bit value * slope + intercept.
-        intercept: See ``slope``.
-        a: zlib of uint8, (S, S), row by row: the mean of module A's reconstructions.
-        b: The same of module B.
-    """
-
-    size: int
-    slope: float
-    intercept: float
-    a: bytes
-    b: bytes
-
-
-@dataclass(frozen=True, eq=False)
 class Judgement:
     """What a calibrated model says of a case.
 
@@ -258,27 +239,6 @@ class ReadingService:
             warnings=(*image.warnings, *(judgement.score.warnings if judgement else ())),
             history=history,
         )
-
-    def full_display(self, reader: Person, image_id: int) -> Display:
-        """An open case's pixels in full; as :meth:`open_case`."""
-        self._access.require(reader, Action.VIEW_CASES)
-        return self._images.picture(self._image(image_id)).display
-
-    def explain(self, reader: Person, case: CaseView) -> Explanation:
-        """Reconstruct an open case by modules A and B; nothing of it is kept.
-
-        Raises:
-            ForbiddenError: The reader may not look at cases.
-            ModelError: The model's files are damaged.
-            FilesError: The pixels are missing or damaged.
-        """
-        self._access.require(reader, Action.VIEW_CASES)
-        size = self._models.card(case.model.name).input_size
-        grey = self._images.grey(case.image, size)
-        a, b = self._models.reconstruct(case.model.name, grey)
-        # Networks see the image stretched from its lowest to its highest value.
-        low, high = case.display.intercept, case.display.highest
-        return Explanation(size, (high - low) / 255, low, pack(a), pack(b))
 
     def _judgement(self, image: ImageRecord, card: Card) -> Judgement:
         point = self._models.operating_point(card.name)

@@ -106,14 +106,14 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
 
 def _bring_wanted(context: Context, case: OpenCase) -> str:
     """Fetch what the viewer asks for and does not have; the key of the pixels it does have."""
-    view, reading = case.view, context.services.reading
+    view, viewing = case.view, context.services.viewing
     wants = reported_wants(widget_value(viewer_key(view.image.id), None), case.data)
     try:
         if wants.full and not case.data.is_full:
-            full = reading.full_display(context.reader, view.image.id)
+            full = viewing.full_display(context.reader, view)
             case.data = replace(case.data, pixels=full.pixels, pixels_size=None)
         if wants.explanation and case.data.explanation is None:
-            found = reading.explain(context.reader, view)
+            found = viewing.explain(context.reader, view)
             case.data = replace(case.data, explanation=found)
     except DdadError as error:
         st.toast(str(error), icon=":material/error:")

@@ -24,7 +24,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.services.reading import FINDINGS, MAX_BOXES, Explanation, MapLayer
+from app.services.reading import FINDINGS, MAX_BOXES, MapLayer
+from app.services.viewing import Explanation
 from app.store.records import Box
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window

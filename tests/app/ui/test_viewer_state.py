@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.services.reading import Explanation
+from app.services.viewing import Explanation
 from app.store.records import Box
 from app.ui.viewer import (
     MAX_BOXES,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from app.services.reading import Explanation
+from app.services.viewing import Explanation
 from app.store.records import Box
 from app.ui.viewer import MapLayer, Palette, ViewerData
 from ddad_core.overlay import COLOR_MAPS, color_table
