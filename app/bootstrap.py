@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.gateways.anchor import AnchorFile
 from app.gateways.files import ImageFiles
+from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
@@ -21,9 +21,6 @@ from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
 from app.settings import Settings
-from app.store.engine import create_store_engine
-from app.store.migrate import migrate
-from app.store.unit_of_work import UnitOfWork
 from ddad_core.imaging.prepare import Keeping
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.parallel import processors
@@ -37,9 +34,8 @@ def build_services(settings: Settings) -> Services:
         FilesError: The key of the pseudonyms is missing, damaged or another database's.
         StoreError: The database cannot be opened or upgraded.
     """
-    migrate(settings.database_url)
-    anchor = AnchorFile(settings.home / "audit.anchor")
-    store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
+    anchor = anchor_of(settings)
+    store = open_store(settings, anchor)
     access = Access(store)
     files = ImageFiles(settings.home)
     key = pseudonym_key(store, settings.pseudonym_key_file)
@@ -65,8 +61,18 @@ def build_services(settings: Settings) -> Services:
         models=models,
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),
-        worklist=WorklistService(store, access, models, scoring),
-        reading=ReadingService(store, access, images, models, scoring),
+        worklist=WorklistService(
+            store, access, models, scoring, unaided_first=settings.unaided_first
+        ),
+        reading=ReadingService(
+            store,
+            access,
+            images,
+            models,
+            scoring,
+            unaided_first=settings.unaided_first,
+            more_findings=settings.more_findings,
+        ),
         viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.commands import accounts, audit
+from app.commands import accounts, audit, move_database
 from app.settings import load_settings
 from ddad_core.errors import DdadError, RequestError
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     exporting.set_defaults(command=_export)
     accounts.add_to(sub)
     audit.add_to(sub)
+    move_database.add_to(sub)
     return made
 
 

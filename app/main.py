@@ -1,33 +1,60 @@
-"""The page: the gate's last check, who is reading, and the way to each screen."""
+"""The page: who is signed in, and the way to each screen that they may see."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
+from app import gate
 from app.bootstrap import build_services
-from app.gate import ensure_guarded
 from app.services.container import Services
-from app.services.people import Person
+from app.services.people import Action, Person, SignedOutError, permitted
 from app.settings import load_settings
-from app.ui.chrome import apply_style, welcome
+from app.ui.chrome import apply_style, demonstration, disclaimer, who_is_here
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
-from app.ui.screens import export, review, thresholds, upload, worklist
-from app.ui.session import session
+from app.ui.screens import account, audit, export, review, thresholds, upload, users, worklist
+from app.ui.session import session_of
+from app.ui.sessionwatch import sessionwatch
 
 ICON = Path(__file__).parent / "ui" / "icon.png"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One page.
+
+    Attributes:
+        title: In the navigation.
+        show: Draws it.
+        needs: What its reader must be allowed to do; None for everybody.
+        changes_accounts: Whether sessions may be over after it was drawn.
+    """
+
+    title: str
+    show: Callable[[Context], None]
+    needs: Action | None
+    changes_accounts: bool = False
+
+
 SCREENS = {
-    "worklist": ("Worklist", worklist.show),
-    "review": ("Review", review.show),
-    "upload": ("Upload", upload.show),
-    "thresholds": ("Thresholds", thresholds.show),
-    "export": ("Export", export.show),
+    "worklist": Screen("Worklist", worklist.show, Action.VIEW_CASES),
+    "review": Screen("Review", review.show, Action.VIEW_CASES),
+    "upload": Screen("Upload", upload.show, Action.TAKE_IN),
+    "thresholds": Screen("Thresholds", thresholds.show, Action.VIEW_CASES),
+    "export": Screen("Export", export.show, Action.EXPORT),
+    "users": Screen("Users", users.show, Action.MANAGE_USERS, changes_accounts=True),
+    "audit": Screen("Audit", audit.show, Action.VIEW_AUDIT),
+    "account": Screen("Account", account.show, None, changes_accounts=True),
 }
+BEGIN_WITH = ("worklist", "users", "audit", "account")
+"""The first of these that a person may see is where they begin."""
 
 
 @st.cache_resource(show_spinner="Opening the reading room …")
@@ -38,26 +65,46 @@ def _services() -> Services:
     return services
 
 
-def _ask_reader() -> None:
-    _, middle, _ = st.columns([3, 3, 3])
-    with middle, st.form("reader", border=False):
-        welcome()
-        name = st.text_input(
-            "Your name, under which your reads are stored", max_chars=80, autocomplete="name"
-        )
-        if st.form_submit_button("Start", type="primary"):
-            with errors_shown():
-                session().reader = Person.named(name)
-                st.rerun()
-        st.caption(
-            "Decision support for research. Not a medical device: not for diagnosis, triage or "
-            "any decision about a patient."
-        )
+def _run_screen(screen: Screen, context: Context) -> None:
+    try:
+        with errors_shown():
+            screen.show(context)
+    finally:
+        if screen.changes_accounts:
+            gate.refresh()  # a session that was ended here is closed at once
+    if gate.is_demonstration() or screen.show is account.show:
+        disclaimer()
 
 
-def _run_screen(name: str, context: Context) -> None:
-    with errors_shown():
-        SCREENS[name][1](context)
+def _pages(context: Context) -> dict[str, st.Page]:
+    """The pages that the person may see, by name."""
+    offered = [
+        name for name, one in SCREENS.items() if not one.needs or one.needs in context.allowed
+    ]
+    if gate.is_demonstration():
+        offered.remove("account")
+    elif gate.must_change_password(st.context.cookies):
+        offered = ["account"]
+    first = next(name for name in BEGIN_WITH if name in offered)
+    return {
+        name: st.Page(
+            partial(_run_screen, SCREENS[name], context),
+            title=SCREENS[name].title,
+            url_path=name,
+            default=name == first,
+            # The header leads there.
+            visibility="hidden" if name == "account" != first else "visible",
+        )
+        for name in offered
+    }
+
+
+def _signed_in() -> Person:
+    person = gate.who_acts(st.context.cookies)
+    if person is None:
+        problem = "You are signed out."
+        raise SignedOutError(problem, "Reload the page and sign in; unsaved reads are kept.")
+    return person
 
 
 def main() -> None:
@@ -65,22 +112,24 @@ def main() -> None:
     st.set_page_config("DDAD Review", page_icon=str(ICON), layout="wide")
     apply_style()
     with errors_shown():
-        ensure_guarded(st.get_option("server.address"))
+        gate.ensure_guarded(st.get_option("server.address"))
+        person = _signed_in()
+        session_of(person)
         services = _services()
-    reader = session().reader
-    if reader is None:
-        st.navigation([st.Page(_ask_reader, title="DDAD Review")], position="hidden").run()
-        return
+        allowed = permitted(services.access.roles(person))
     pages: dict[str, st.Page] = {}
-    context = Context(services, reader, lambda name: st.switch_page(pages[name]))
-    for name, (title, _) in SCREENS.items():
-        pages[name] = st.Page(
-            partial(_run_screen, name, context),
-            title=title,
-            url_path=name,
-            default=name == "worklist",
-        )
-    st.navigation(list(pages.values()), position="top").run()
+
+    def open_screen(name: str) -> None:
+        st.switch_page(pages[name])
+
+    pages.update(_pages(Context(services, person, open_screen, allowed)))
+    page = st.navigation(list(pages.values()), position="top")
+    if gate.is_demonstration():
+        demonstration()
+    else:
+        who_is_here(person, pages["account"])
+        sessionwatch()
+    page.run()
 
 
 main()

@@ -1,4 +1,4 @@
-"""`python -m app.serve`: Streamlit behind the gate, on loopback unless a password is set."""
+"""`python -m app.serve`: Streamlit behind the gate."""
 
 from __future__ import annotations
 
@@ -9,15 +9,41 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 import uvicorn
+from starlette.types import ASGIApp
 from streamlit import config
 
-from app import gate
-from app.settings import REPOSITORY, ConfigurationError, Settings, load_settings
+from app.addresses import is_loopback
+from app.gate import AccessGate, mark_serving
+from app.gate.asgi import Rules
+from app.gate.own_routes import OwnRoutes, setup_code
+from app.gate.requests import HostRules
+from app.gate.sessions import IDLE, Sessions
+from app.gate.sign_on import SingleSignOn
+from app.gate.streamlit_side import (
+    content_policy,
+    is_activity,
+    login_url,
+    read_user,
+    sign_on_secrets,
+)
+from app.gateways.keyfile import load_or_create_key
+from app.opening import open_store
+from app.services.people import Person
+from app.services.settings_record import record_settings
+from app.services.signing_in import SigningIn
+from app.settings import (
+    REPOSITORY,
+    ConfigurationError,
+    Settings,
+    load_settings,
+    refuse_replaced,
+)
 from ddad_core.errors import DdadError
 
 MAIN = REPOSITORY / "app" / "main.py"
@@ -47,23 +73,25 @@ def resolve(host: str, port: int) -> list[Address]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def check_addresses(host: str, addresses: Sequence[Address], password: str) -> None:
-    """Refuse addresses that others can reach unless a password is set.
+def check_demonstration(host: str, addresses: Sequence[Address]) -> None:
+    """Refuse to show the demonstration to other machines.
 
     Args:
         host: As the user gave it, to be named in the error.
         addresses: What it stands for: what is checked is what is then bound.
-        password: Empty for none.
 
     Raises:
-        ConfigurationError: An address is not loopback and there is no password.
+        ConfigurationError: An address is not loopback.
     """
-    if password or all(gate.is_loopback(address[0]) for _, address in addresses):
+    if not _beyond_loopback(addresses):
         return
-    problem = f"{host or 'Every address'} can be reached from other machines."
-    raise ConfigurationError(
-        problem, "Set DDAD_ACCESS_PASSWORD, or serve on 127.0.0.1 (the default)."
-    )
+    who = host or "Every address"
+    problem = f"{who} can be reached from other machines; the demonstration has no accounts."
+    raise ConfigurationError(problem, "Serve it on 127.0.0.1 (the default), or unset DDAD_DEMO.")
+
+
+def _beyond_loopback(addresses: Sequence[Address]) -> bool:
+    return not all(is_loopback(address[0]) for _, address in addresses)
 
 
 def listen(addresses: Sequence[Address]) -> list[socket.socket]:
@@ -96,8 +124,24 @@ def listen(addresses: Sequence[Address]) -> list[socket.socket]:
     return listening
 
 
-def build_app(settings: Settings, script: Path = MAIN) -> gate.AccessGate:
-    """Put the gate in front of Streamlit."""
+def build_app(
+    settings: Settings,
+    addresses: Sequence[Address],
+    script: Path = MAIN,
+    idle: timedelta = IDLE,
+) -> AccessGate:
+    """Open the database, and put the gate in front of Streamlit.
+
+    Args:
+        settings: Checked.
+        addresses: What is listened on.
+        script: Streamlit's main script.
+        idle: How long a session lasts when nothing is done; tests shorten it.
+
+    Raises:
+        StoreError: The database cannot be opened or upgraded.
+        ConfigurationError: It is to be a demonstration, and the database has accounts.
+    """
     # Streamlit looks for .streamlit/config.toml in the working directory and beside the script.
     os.chdir(REPOSITORY)
     config.set_option("server.maxUploadSize", settings.max_upload_mb)
@@ -105,11 +149,53 @@ def build_app(settings: Settings, script: Path = MAIN) -> gate.AccessGate:
     config.set_option("server.port", settings.port)
     # The list in config.toml is for `streamlit run`; here the gate judges host names.
     config.set_option("server.allowedHosts", [])
-    gate.mark_serving()
-    return gate.AccessGate(
-        st.App(script),
-        password=settings.access_password,
+    store = open_store(settings)
+    secret = load_or_create_key(settings.home / "cookie.secret").hex()
+    config.set_option("server.cookieSecret", secret)
+    sign_on = settings.sign_on
+    app = st.App(script, secrets=sign_on_secrets(sign_on, secret) if sign_on else None)
+    accounts = SigningIn(store)
+    if settings.demo:
+        if accounts.has_accounts():
+            problem = f"The database in {settings.home} has accounts, so it is no demonstration's."
+            raise ConfigurationError(problem, "Give DDAD_DEMO_HOME a folder of its own.")
+        gate = AccessGate(app, _rules(settings, addresses), sessions=None, own=None)
+    else:
+        record_settings(store, Person("app.serve"), settings.in_force)
+        gate = _with_accounts(app, settings, addresses, Sessions(accounts, idle=idle), accounts)
+    mark_serving(gate)
+    return gate
+
+
+def _with_accounts(
+    app: ASGIApp,
+    settings: Settings,
+    addresses: Sequence[Address],
+    sessions: Sessions,
+    accounts: SigningIn,
+) -> AccessGate:
+    provider = SingleSignOn(settings.sign_on, login_url, read_user) if settings.sign_on else None
+    code = setup_code()
+    own = OwnRoutes(app, accounts, sessions, provider, code)
+    rules = _rules(settings, addresses)
+    gate = AccessGate(app, rules, sessions=sessions, own=own, sign_on=provider is not None)
+    if not accounts.has_accounts():
+        gate.hint = (
+            "There is no account yet: the first page makes the first one. "
+            f"From another machine it asks for the setup code {code}"
+        )
+    return gate
+
+
+def _rules(settings: Settings, addresses: Sequence[Address]) -> Rules:
+    open_to_others = _beyond_loopback(addresses) and not settings.allowed_hosts
+    names = frozenset() if settings.demo else frozenset(settings.allowed_hosts)
+    return Rules(
+        hosts=HostRules(names, any_address=open_to_others and not settings.demo),
+        proxies=settings.trusted_proxies,
         max_body_bytes=settings.max_upload_mb * 2**20 + FORM_OVERHEAD_BYTES,
+        content_policy=content_policy(),
+        is_activity=is_activity,
     )
 
 
@@ -121,12 +207,19 @@ def announcement(host: str, port: int) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Says where the app is once it is really there."""
+    """Says where the app is once it is really there.
+
+    Attributes:
+        hint: What else to say then; empty for nothing.
+    """
+
+    hint = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            sys.stdout.write(announcement(self.config.host, self.config.port) + "\n")
+            for said in (announcement(self.config.host, self.config.port), self.hint):
+                sys.stdout.write(f"{said}\n" if said else "")
             sys.stdout.flush()
 
 
@@ -134,6 +227,7 @@ def main(
     argv: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
     script: Path = MAIN,
+    idle: timedelta = IDLE,
 ) -> int:
     """Serve until interrupted; return the exit status.
 
@@ -141,14 +235,16 @@ def main(
     """
     arguments = _arguments(argv)
     try:
-        settings = load_settings(os.environ if environ is None else environ)
-        settings = replace(
-            settings,
-            host=settings.host if arguments.host is None else arguments.host.strip(),
-            port=arguments.port or settings.port,
-        )
+        environ = os.environ if environ is None else environ
+        refuse_replaced(environ)
+        settings = load_settings(environ)
+        host = settings.host if arguments.host is None else arguments.host.strip()
+        port = arguments.port or settings.port
+        in_force = {**settings.in_force, "DDAD_HOST": host, "PORT": str(port)}
+        settings = replace(settings, host=host, port=port, in_force=in_force)
         addresses = resolve(settings.host, settings.port)
-        check_addresses(settings.host, addresses, settings.access_password)
+        if settings.demo:
+            check_demonstration(settings.host, addresses)
         sockets = listen(addresses)
     except DdadError as error:
         sys.stderr.write(f"{error}\n")
@@ -156,13 +252,20 @@ def main(
     except OSError as error:
         sys.stderr.write(f"{_why_not_listening(error, settings)}\n")
         return 1
-    return _serve(settings, script, sockets)
+    try:
+        app = build_app(settings, addresses, script, idle)
+    except DdadError as error:
+        for one in sockets:
+            one.close()
+        sys.stderr.write(f"{error}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    return _serve(settings, app, sockets)
 
 
-def _serve(settings: Settings, script: Path, sockets: list[socket.socket]) -> int:
+def _serve(settings: Settings, app: AccessGate, sockets: list[socket.socket]) -> int:
     server = _Server(
         uvicorn.Config(
-            build_app(settings, script),
+            app,
             host=settings.host,
             port=settings.port,
             log_level="warning",
@@ -174,6 +277,7 @@ def _serve(settings: Settings, script: Path, sockets: list[socket.socket]) -> in
             proxy_headers=False,
         )
     )
+    server.hint = app.hint
     try:
         server.run(sockets)
     except KeyboardInterrupt:

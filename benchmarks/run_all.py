@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import growth, intake, model_table, scoring, startup, training, viewer
+from benchmarks import growth, intake, model_table, scoring, startup, training, viewer, worklist
 from benchmarks.figures import Figure, show
 from benchmarks.page import RESULTS, write_part
 from benchmarks.serving import chromium_path
@@ -49,7 +49,7 @@ def bench_part(figures: Sequence[Figure]) -> str:
 
 def main() -> int:
     figures: list[Figure] = []
-    for benchmark in (training, scoring, intake, growth, viewer, startup):
+    for benchmark in (training, scoring, intake, growth, worklist, viewer, startup):
         found = benchmark.run()
         show(found)
         figures += found

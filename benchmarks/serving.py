@@ -14,11 +14,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from app.opening import open_store
+from app.services.passwords import hash_password
+from app.services.people import ROLES
+from app.settings import load_settings
+from app.store.account_records import NewUser
+
+PASSWORD = "violet kettle moss 41"
 REPOSITORY = Path(__file__).resolve().parents[1]
 GALLERY = REPOSITORY / "data" / "demo"
 VIEWPORT = {"width": 1920, "height": 1080}
@@ -53,9 +60,12 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
 
 
 def answers(url: str) -> bool:
+    """Whether there is an answer; the page of the signed-out counts."""
     try:
         with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
+    except HTTPError as error:
+        return error.code == 401
     except (URLError, OSError):
         return False
 
@@ -78,7 +88,7 @@ class Launched:
             )
 
     def wait_for(self, urls: Sequence[str], seconds: float) -> None:
-        """Wait until every URL has answered 200."""
+        """Wait until every URL has answered."""
         end = time.monotonic() + seconds
         left = list(urls)
         while left:
@@ -105,7 +115,7 @@ class Launched:
 
 def page_urls(port: int) -> tuple[str, str]:
     root = f"http://127.0.0.1:{port}"
-    return f"{root}/_stcore/health", f"{root}/"
+    return f"{root}/gate/health", f"{root}/"
 
 
 def copy_gallery(folder: Path, count: int) -> Path:
@@ -138,6 +148,7 @@ def fresh_server(images: int) -> Iterator[tuple[str, int]]:
         server = Launched(serving, environ, REPOSITORY, folder / "server.log")
         try:
             server.wait_for(page_urls(port), 60)
+            _homes[f"http://127.0.0.1:{port}"] = folder / "home"
             yield f"http://127.0.0.1:{port}", server.process.pid
         except Exception as error:
             if (status := server.process.poll()) is not None:
@@ -165,13 +176,33 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+_homes: dict[str, Path] = {}
+"""The home of each server that runs, by its address."""
+
+
+def add_user(home: Path, name: str) -> None:
+    """An account whose password is `PASSWORD` and that may do everything."""
+    store = open_store(load_settings({"DDAD_HOME": str(home)}))
+    new = NewUser(
+        name=name,
+        full_name=name,
+        roles=ROLES,
+        password_hash=hash_password(PASSWORD),
+        created_by="benchmark",
+    )
+    with store.writing() as repositories:
+        repositories.users.add(new)
+
+
 def enter(browser: Browser, address: str, name: str) -> Page:
     """A reader's own session, on the worklist."""
-    page = browser.new_context(viewport=VIEWPORT).new_page()
+    add_user(_homes[address], name)
+    context = browser.new_context(viewport=VIEWPORT)
+    form = {"name": name, "password": PASSWORD}
+    context.request.post(f"{address}/gate/sign-in", form=form, max_redirects=0)
+    page = context.new_page()
     page.set_default_timeout(30_000)
     page.goto(address)
-    page.get_by_label("Your name").fill(name)
-    page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Start reading").wait_for()
     page.locator("button.row").first.wait_for()
     return page

@@ -239,10 +239,19 @@ def choose_card(cards: Sequence[Card], age: float | None) -> Card:
         cards: At least one.
         age: Years, or None if unknown.
     """
-    by_name = {card.name: card for card in cards}
-    default = by_name.get(DEFAULT_MODEL, cards[0])
+    default, *others = in_order_of_choice(cards)
     if age is None or default.population.includes(age):
         return default
+    return next((card for card in others if card.population.includes(age)), default)
+
+
+def in_order_of_choice(cards: Sequence[Card]) -> list[Card]:
+    """The default model first, then the others as they are tried for an age.
+
+    Args:
+        cards: At least one.
+    """
+    by_name = {card.name: card for card in cards}
+    default = by_name.get(DEFAULT_MODEL, cards[0])
     preferred = [by_name[name] for name in PREFERRED if name in by_name]
-    fitting = (card for card in (*preferred, *cards) if card.population.includes(age))
-    return next(fitting, default)
+    return list({card.name: card for card in (default, *preferred, *cards)}.values())

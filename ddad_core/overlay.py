@@ -52,7 +52,7 @@ class MapRegion:
     right: int
 
 
-_SAMPLED_SIDE = 512
+_SAMPLED_SIDE = 256
 
 
 def color_table(name: str = "Plasma") -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from ddad_core.card import Card, choose_card, list_cards
 from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
+from ddad_core.imaging.desk import Desks
 from ddad_core.imaging.prepare import Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import Source, sources_of
@@ -127,9 +127,10 @@ def score_paths(
             _count(row, tally)
             bar.update()
         readers.warm_up()
+        desks = Desks(readers)
         # Twice as many threads as readers, so that none of these waits for a disk.
         threads = 2 * readers.workers
-        read = in_order(lambda source: _read(source, models, readers), sources, threads)
+        read = in_order(lambda source: _read(source, models, desks), sources, threads)
         for batch in in_batches(read, BATCH_SIZE):
             _score(batch, models)
             table.write((one.identity, one.row) for one in batch)
@@ -144,15 +145,16 @@ def _count(row: Row, tally: Tally) -> None:
     tally.add(row["status"], [reasons])
 
 
-def _read(source: Source, models: _Models, sandbox: Sandbox) -> _Read:
+def _read(source: Source, models: _Models, desks: Desks) -> _Read:
     started = time.perf_counter()
     row: Row = {**dict.fromkeys(COLUMNS), "path": source.name, "warnings": ""}
-    data: bytes | None = None
+    sha256: str | None = None
     try:
-        data = source.read()
-        prepared = sandbox.prepare(data, Wanted(sizes=models.sizes))
+        with desks.take_up(source) as desk:
+            sha256 = desk.sha256()
+            prepared = desk.prepare(Wanted(sizes=models.sizes, sha256=sha256))
     except (RefusedImageError, OSError) as error:
-        row.update(status="refused", reason=str(error), sha256=_digest(data))
+        row.update(status="refused", reason=str(error), sha256=sha256)
         row["seconds"] = round(time.perf_counter() - started, 4)
         return _Read(source.identity, row)
     card = choose_card(models.cards, prepared.facts.age_years)
@@ -172,11 +174,6 @@ def _warnings(prepared: Prepared, card: Card) -> tuple[str, ...]:
     return prepared.warnings + check_suitability(
         prepared.facts.age_years, age_min=population.age_min, age_max=population.age_max
     )
-
-
-def _digest(data: bytes | None) -> str | None:
-    """SHA-256 of a refused file; None if it could not be had, or is too large to be looked at."""
-    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _score(batch: Sequence[_Read], models: _Models) -> None:

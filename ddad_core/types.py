@@ -74,6 +74,7 @@ class Radiograph:
         facts: What the file says of the image.
         windows: Display windows from the file, the default first; empty if there are none.
         warnings: Sentences a reader must see, in the order found.
+        ends: Smallest and largest pixel, where whoever made this has them already.
     """
 
     pixels: np.ndarray
@@ -81,9 +82,15 @@ class Radiograph:
     facts: RadiographFacts
     windows: tuple[Window, ...] = ()
     warnings: tuple[str, ...] = ()
+    ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         assert self.pixels.ndim == 2 and self.pixels.dtype == np.float32
+
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """Smallest and largest pixel."""
+        return self.ends or (float(self.pixels.min()), float(self.pixels.max()))
 
     @property
     def height(self) -> int:

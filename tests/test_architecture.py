@@ -25,12 +25,13 @@ class Rule:
     allowed: tuple[str, ...] = ()
 
 
-SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py")
+SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py", "app/gate/streamlit_side.py")
+RECORDS = ("app.store.records", "app.store.account_records")
 BUILDS = ("app/main.py", "app/cli.py", "app/commands/", "benchmarks/")
 RULES = (
     Rule("ddad_core/", ("app", "streamlit", "sqlalchemy", *HTTP_CLIENTS)),
     Rule("", ("streamlit",), apart=SERVES_STREAMLIT),
-    Rule("app/ui/", ("app.store",), allowed=("app.store.records", "app.store.account_records")),
+    Rule("app/ui/", ("app.store",), allowed=RECORDS),
     Rule("app/ui/", ("app.gateways", "torch", "sqlalchemy")),
     Rule("app/store/", ("app.gateways", "app.services", "app.ui")),
     Rule("app/gateways/", ("app.store", "app.services", "app.ui")),
@@ -41,7 +42,11 @@ RULES = (
         "", ("app.bootstrap",), apart=("app/main.py", "app/cli.py", "app/commands/", "benchmarks/")
     ),
 )
-COMPARES_THRESHOLDS = ("ddad_core/evaluation/thresholds.py", "ddad_core/overlay.py")
+COMPARES_THRESHOLDS = (
+    "ddad_core/evaluation/thresholds.py",
+    "ddad_core/overlay.py",
+    "app/store/worklist_repository.py",
+)
 HANDS_OVER_ENVIRONMENT = ("app/main.py", "app/cli.py", "app/commands/", "app/serve.py")
 TOUCHES_SESSION = ("app/ui/session.py",)
 

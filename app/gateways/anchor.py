@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.gateways.files import FilesError
@@ -40,11 +42,11 @@ class AnchorFile:
         A note that cannot be written must not undo the act, which is in the database by now:
         the log says so, and the next event tries again.
         """
-        noted = self.read()
-        if noted is not None and noted[0] >= number:
-            return  # another process was faster
         try:
-            self._write(f"{number} {digest}\n")
+            with self._alone():
+                noted = self.read()
+                if noted is None or noted[0] < number:  # else another one was faster
+                    self._write(f"{number} {digest}\n")
         except OSError as error:
             log.error("The audit's anchor cannot be written (%s).", error.strerror or error)
 
@@ -55,13 +57,24 @@ class AnchorFile:
             FilesError: The file cannot be written.
         """
         try:
-            self._write(f"{number} {digest}\n")
+            with self._alone():
+                self._write(f"{number} {digest}\n")
         except OSError as error:
             problem = f"{self._path} cannot be written ({error.strerror or error})."
             raise FilesError(problem, "Give the program permission to write it.") from error
 
-    def _write(self, text: str) -> None:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Between reading and writing no other thread or process may note another event."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)  # which lets go of the lock
+
+    def _write(self, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".anchor-")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:

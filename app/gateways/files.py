@@ -26,6 +26,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from app.gateways.writing import sync_folder, write_all
 from ddad_core.errors import DdadError
 
 FileKind = Literal["png", "dicom"]
@@ -37,8 +38,8 @@ _MAP_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKSUM_DIGITS = 8
 _RESTORE_PIXELS = "Restore it from the last backup, or bring the original file in again."
-_PERMISSION = "Give the program permission to write to this folder, then try again."
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PERMISSION = "Give the program permission to write to this folder, then try again."
 
 
 class FilesError(DdadError):
@@ -56,12 +57,12 @@ class ImageFiles:
         self._maps = home / "maps"
         self._originals = home / "originals"
 
-    def put_file(self, sha256: str, data: bytes, kind: FileKind) -> None:
+    def put_file(self, sha256: str, data: bytes | memoryview, kind: FileKind) -> None:
         """Keep the file of an image.
 
         Args:
             sha256: Of the original bytes, 64 lower-case hexadecimal digits; names the file.
-            data: What is kept of it.
+            data: What is kept of it; quickest if it begins at a page of memory.
             kind: "png" or "dicom".
 
         Raises:
@@ -303,7 +304,7 @@ def _checksum(content: bytes) -> bytes:
     return f"{zlib.crc32(content):0{_CHECKSUM_DIGITS}x}".encode()
 
 
-def _write_atomically(path: Path, content: bytes, *, lasting: bool = True) -> None:
+def _write_atomically(path: Path, content: bytes | memoryview, *, lasting: bool = True) -> None:
     """Write a file so that it appears under its name complete.
 
     Args:
@@ -320,30 +321,20 @@ def _write_atomically(path: Path, content: bytes, *, lasting: bool = True) -> No
         # In the same folder, because a rename is atomic only within one file system.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            write_all(handle, content, direct=lasting)
             if lasting:
-                file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
         temporary = None
         if lasting:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last: the name stands in the folder, not in the file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path, sha256: str) -> bytes:

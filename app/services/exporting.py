@@ -26,7 +26,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "read_id", "case", "sha256", "reader", "revision", "replaces_read_id", "current",
         "verdict", "confidence", "findings", "comment", "boxes", "model", "model_hash", "score",
         "threshold", "operating_point_id", "map", "pixel_threshold", "opacity", "ai_visible",
-        "seconds_to_verdict", "saved_at",
+        "seconds_to_verdict", "stage", "agreement", "saved_at",
     ),
     "scores": (
         "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
@@ -199,6 +199,8 @@ def _read(read: ReadRecord, image: ImageRecord, current: bool) -> Row:
         "opacity": read.opacity,
         "ai_visible": read.ai_visible,
         "seconds_to_verdict": read.seconds_to_verdict,
+        "stage": read.stage,
+        "agreement": [f"{name}: {word}" for name, word in sorted(read.agreement.items())],
         "saved_at": read.saved_at.isoformat(),
     }
 

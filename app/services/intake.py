@@ -19,6 +19,7 @@ from app.store.account_records import NewAuditEvent
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import DdadError, RefusedImageError, UncalibratedError
+from ddad_core.imaging.desk import Desk, Desks
 from ddad_core.imaging.prepare import Keeping, Kept, Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import BytesSource, Source
@@ -144,6 +145,7 @@ class IntakeService:
         self._models = models
         self._scoring = scoring
         self._sandbox = sandbox
+        self._desks = Desks(sandbox)
         self._keeping = keeping
         self._keep_originals = keep_originals
 
@@ -204,26 +206,29 @@ class IntakeService:
         """Read a file, free it of identity and write it to the image store."""
         name = source.name
         try:
-            data = source.read()
-            sha256 = hashlib.sha256(data).hexdigest()
-            with self._store.reading() as repositories:
-                known = repositories.images.by_sha256(sha256)
-            if known is not None:
-                return _Read(name, provenance, sha256, outcome=_known(name, known))
-            wanted = Wanted(
-                sizes=self._models.sizes, thumbnail=True, keep=self._keeping, sha256=sha256
-            )
-            prepared = self._sandbox.prepare(data, wanted)
-            kept = prepared.kept
-            assert kept
-            self._files.put_file(sha256, kept.data, kept.stored_as)
-            if self._keep_originals:
-                self._files.put_original(sha256, data, prepared.facts.format)
+            with self._desks.take_up(source) as desk:
+                return self._read_on(desk, name, provenance)
         except (RefusedImageError, OSError) as error:
             refused = IntakeOutcome(name, "refused", None, "", str(error))
             return _Read(name, provenance, outcome=refused)
         except DdadError as error:
             return _Read(name, provenance, failure=error)
+
+    def _read_on(self, desk: Desk, name: str, provenance: Provenance) -> _Read:
+        """As :meth:`_read`, for a file that lies on a desk."""
+        sha256 = desk.sha256()
+        with self._store.reading() as repositories:
+            known = repositories.images.by_sha256(sha256)
+        if known is not None:
+            return _Read(name, provenance, sha256, outcome=_known(name, known))
+        original = bytes(desk.file) if self._keep_originals else b""
+        wanted = Wanted(sizes=self._models.sizes, thumbnail=True, keep=self._keeping, sha256=sha256)
+        prepared = desk.prepare(wanted)
+        kept = prepared.kept
+        assert kept
+        self._files.put_file(sha256, kept.data, kept.stored_as)
+        if self._keep_originals:
+            self._files.put_original(sha256, original, prepared.facts.format)
         digest = hashlib.sha256(kept.data).hexdigest()
         # The file lies on the disk now; a batch of large ones need not stay in memory.
         light = replace(prepared, kept=replace(kept, data=b""))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from app.services.access import Access
+from app.services.drafts import Drafting
 from app.services.images import StoredImages
 from app.services.models import (
     ModelService,
@@ -19,10 +19,10 @@ from app.services.models import (
     map_names,
 )
 from app.services.people import Action, Person
+from app.services.read_draft import FINDINGS, ReadDraft, check
 from app.services.scoring import ScoringService
 from app.services.worklist import describe
-from app.store.records import Box, ImageRecord, NewRead, ReadRecord, ScoreRecord
-from app.store.schema import Verdict
+from app.store.records import ImageRecord, NewRead, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card
 from ddad_core.errors import RequestError, UncalibratedError
@@ -31,28 +31,9 @@ from ddad_core.imaging.stored import pack
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
-VERDICTS: tuple[str, ...] = get_args(Verdict)
-FINDINGS = (
-    "Aortic enlargement",
-    "Atelectasis",
-    "Calcification",
-    "Cardiomegaly",
-    "Consolidation",
-    "Interstitial lung disease",
-    "Infiltration",
-    "Lung opacity",
-    "Nodule or mass",
-    "Other lesion",
-    "Pleural effusion",
-    "Pleural thickening",
-    "Pneumothorax",
-    "Pulmonary fibrosis",
-)
-"""The 14 categories of VinBigData."""
-COMMENT_LIMIT = 4000
-MAX_BOXES = 100
 PREVIEW_SIDE = 2048
 """Longest side of the pixels a case opens with; a larger image comes in full when asked for."""
+UNAIDED = "Your verdict first: what the AI says is shown once it is saved."
 _BY_PLACE = "standard deviations above the calibration normals at the same place"
 MAP_HINTS = {
     "inter": "Where the networks A and the networks B differ",
@@ -131,6 +112,7 @@ class CaseView:
         suggested_for_age: Whether the suggested model's population includes the known age.
         warnings: Sentences a reader must see.
         history: All of this reader's revisions, oldest first.
+        unaided: Whether the AI stays hidden until this reader's first verdict is saved.
     """
 
     image: ImageRecord
@@ -144,6 +126,7 @@ class CaseView:
     suggested_for_age: bool
     warnings: tuple[str, ...]
     history: tuple[ReadRecord, ...]
+    unaided: bool = False
 
     @property
     def read(self) -> ReadRecord | None:
@@ -151,37 +134,18 @@ class CaseView:
         return self.history[-1] if self.history else None
 
 
-@dataclass(frozen=True)
-class ReadDraft:
-    """What a reader is about to save, and what was on the screen.
+class ReadingService(Drafting):
+    """Opens cases and keeps reads.
 
-    Attributes:
-        verdict: One of ``VERDICTS``.
-        confidence: 1 (guess) to 5 (certain), or None.
-        findings: Any of ``FINDINGS``.
-        comment: Free text.
-        boxes: In image pixels.
-        map_name: The map in view.
-        pixel_threshold: Its threshold in view.
-        opacity: Of the overlay.
-        ai_visible: Whether the overlay was on.
-        seconds: From opening the case, or None.
+    Args:
+        store: The database.
+        access: Who may do what.
+        images: The pixels.
+        models: The models at hand.
+        scoring: What they say.
+        unaided_first: Whether every reader commits a verdict before the AI is shown.
+        more_findings: The site's own findings, beside ``FINDINGS``.
     """
-
-    verdict: str
-    confidence: int | None
-    findings: tuple[str, ...]
-    comment: str
-    boxes: tuple[Box, ...]
-    map_name: str | None
-    pixel_threshold: float | None
-    opacity: float | None
-    ai_visible: bool
-    seconds: float | None
-
-
-class ReadingService:
-    """Opens cases and keeps reads."""
 
     def __init__(
         self,
@@ -190,20 +154,33 @@ class ReadingService:
         images: StoredImages,
         models: ModelService,
         scoring: ScoringService,
+        *,
+        unaided_first: bool = False,
+        more_findings: tuple[str, ...] = (),
     ) -> None:
-        self._store = store
-        self._access = access
+        super().__init__(store, access)
+        self.unaided_first = unaided_first
+        self.findings = tuple(dict.fromkeys((*FINDINGS, *more_findings)))
         self._images = images
         self._models = models
         self._scoring = scoring
 
-    def open_case(self, reader: Person, image_id: int, model_name: str | None = None) -> CaseView:
+    def open_case(
+        self,
+        reader: Person,
+        image_id: int,
+        model_name: str | None = None,
+        *,
+        unaided: bool = False,
+    ) -> CaseView:
         """Gather what the review screen needs.
 
         Args:
             reader: Whose reads are shown.
             image_id: The case.
             model_name: The model to judge with; None takes the one for the patient's age.
+            unaided: Whether the AI stays hidden until this reader's first verdict, where the
+                setting does not ask for that anyway. Nothing of it then leaves this service.
 
         Raises:
             ForbiddenError: The reader may not look at cases.
@@ -214,16 +191,19 @@ class ReadingService:
         image = self._image(image_id)
         suggested = self._models.choose(image.age_years)
         card = self._models.card(model_name) if model_name else suggested
-        judgement, refusal = None, ""
+        hidden = self._hides(reader, image, unaided=unaided)
+        judgement, refusal = None, UNAIDED if hidden else ""
         try:
-            judgement = self._judgement(image, card)
+            judgement = None if hidden else self._judgement(image, card)
         except UncalibratedError as error:
             refusal = str(error)
         picture = self._images.picture(image, PREVIEW_SIDE)
         with self._store.writing() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
             repositories.audit.append(
-                reader.did("view", _subject(image.id), after={"model": card.name})
+                reader.did(
+                    "view", _subject(image.id), after={"model": card.name, "ai_shown": not hidden}
+                )
             )
         return CaseView(
             image=image,
@@ -238,7 +218,15 @@ class ReadingService:
             and suggested.population.includes(image.age_years),
             warnings=(*image.warnings, *(judgement.score.warnings if judgement else ())),
             history=history,
+            unaided=hidden,
         )
+
+    def _hides(self, reader: Person, image: ImageRecord, *, unaided: bool) -> bool:
+        """Whether nothing of the AI may be seen yet: who cannot read has no verdict to protect."""
+        if not (unaided or self.unaided_first) or not self._access.may(reader, Action.READ):
+            return False
+        with self._store.reading() as repositories:
+            return repositories.reads.latest(image.id, reader.name) is None
 
     def _judgement(self, image: ImageRecord, card: Card) -> Judgement:
         point = self._models.operating_point(card.name)
@@ -253,8 +241,24 @@ class ReadingService:
             default_map=default_map(card),
         )
 
-    def save(self, reader: Person, image_id: int, model_name: str, draft: ReadDraft) -> ReadRecord:
+    def save(
+        self,
+        reader: Person,
+        image_id: int,
+        model_name: str,
+        draft: ReadDraft,
+        *,
+        unaided: bool = False,
+    ) -> ReadRecord:
         """Append a read; an earlier one of this reader stays, followed by this revision.
+
+        Args:
+            reader: Whose read it is.
+            image_id: The case.
+            model_name: The model that was in use.
+            draft: What was decided, and what was on the screen.
+            unaided: As the case was opened. The first read of a case opened so is stored as one
+                made without the AI.
 
         Raises:
             ForbiddenError: The reader may not store reads.
@@ -263,7 +267,8 @@ class ReadingService:
         """
         self._access.require(reader, Action.READ)
         image = self._image(image_id)
-        _check(draft, image)
+        check(draft, image, self.findings)
+        hidden = self._hides(reader, image, unaided=unaided)
         new = NewRead(
             image_id=image.id,
             reader=reader.name,
@@ -274,9 +279,15 @@ class ReadingService:
             seconds_to_verdict=draft.seconds,
             boxes=draft.boxes,
             ai_visible=False,
+            stage="unaided" if hidden else "aided",
+            agreement={} if hidden else dict(draft.agreement),
         )
         with suppress(UncalibratedError):  # such a model said nothing: it was a read without one
             new = self._with_evidence(new, image, model_name, draft)
+            if hidden:
+                new = replace(
+                    new, map_name=None, pixel_threshold=None, opacity=None, ai_visible=False
+                )
         with self._store.writing() as repositories:
             earlier = repositories.reads.history(image.id, reader.name)
             saved = repositories.reads.append(new)
@@ -335,6 +346,8 @@ def _on_record(read: ReadRecord) -> dict[str, Any]:
         "model": read.model_name,
         "operating_point": read.operating_point_id,
         "ai_visible": read.ai_visible,
+        "stage": read.stage,
+        "agreement": dict(read.agreement),
     }
 
 
@@ -351,29 +364,3 @@ def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:
         maximum=display.maximum,
         hint=MAP_HINTS[name],
     )
-
-
-def _check(draft: ReadDraft, image: ImageRecord) -> None:
-    if draft.verdict not in VERDICTS:
-        problem = "The read has no verdict yet."
-        raise RequestError(problem, f"Choose one of: {', '.join(VERDICTS)}.")
-    if draft.confidence is not None and not 1 <= draft.confidence <= 5:
-        problem = f"The confidence {draft.confidence} is not between 1 and 5."
-        raise RequestError(problem, "Choose 1 (a guess) to 5 (certain).")
-    unknown = [finding for finding in draft.findings if finding not in FINDINGS]
-    if unknown:
-        problem = f"Unknown finding: {', '.join(unknown)}."
-        raise RequestError(problem, "Choose from the list, or write it as a comment.")
-    if len(draft.comment) > COMMENT_LIMIT:
-        problem = f"The comment has {len(draft.comment)} characters, {COMMENT_LIMIT} at most."
-        raise RequestError(problem, "Shorten it.")
-    if len(draft.boxes) > MAX_BOXES:
-        problem = f"There are {len(draft.boxes)} boxes, {MAX_BOXES} at most."
-        raise RequestError(problem, "Delete some.")
-    for box in draft.boxes:
-        numbers = (box.x, box.y, box.width, box.height)
-        inside = box.x + box.width <= image.width + 0.5 and box.y + box.height <= image.height + 0.5
-        positive = box.x >= 0 and box.y >= 0 and box.width > 0 and box.height > 0
-        if not (all(map(math.isfinite, numbers)) and positive and inside):
-            problem = "A box lies outside the image."
-            raise RequestError(problem, "Delete it and draw it again.")

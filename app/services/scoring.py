@@ -124,8 +124,13 @@ def is_current(score: ScoreRecord, card: Card) -> bool:
 
     The same weights may since have got another primary score, a refinement or a calibration.
     """
-    asked = (name for name in SCORE_TITLES if map_of_score(name) in card.maps)
+    asked = required_scores(card)
     return score.score_name == card.primary and all(score.value(n) is not None for n in asked)
+
+
+def required_scores(card: Card) -> tuple[str, ...]:
+    """The scores that a current row of this model has."""
+    return tuple(name for name in SCORE_TITLES if map_of_score(name) in card.maps)
 
 
 def new_score(image: ImageRecord, card: Card, result: ScoreResult, seconds: float) -> NewScore:

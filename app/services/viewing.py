@@ -9,6 +9,7 @@ from app.services.images import StoredImages
 from app.services.models import ModelService
 from app.services.people import Action, Person
 from app.services.reading import CaseView
+from ddad_core.errors import RequestError
 from ddad_core.imaging.prepare import Display
 from ddad_core.imaging.stored import pack
 
@@ -55,10 +56,13 @@ class ViewingService:
 
         Raises:
             ForbiddenError: The reader may not look at cases.
+            RequestError: Nothing the model says of the case may be shown.
             ModelError: The model's files are damaged.
             FilesError: The pixels are missing or damaged.
         """
         self._access.require(reader, Action.VIEW_CASES)
+        if case.judgement is None:
+            raise RequestError(case.refusal, "Save your read, or choose a calibrated model.")
         size = self._models.card(case.model.name).input_size
         grey = self._images.grey(case.image, size)
         a, b = self._models.reconstruct(case.model.name, grey)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+
+import numpy as np
 
 from app.services.access import Access
-from app.services.models import ModelService, OperatingPointInForce, is_calibrated
+from app.services.models import ModelService, is_calibrated
 from app.services.people import Action, Person
-from app.services.scoring import ScoringService, is_current
-from app.store.records import ImageRecord, ReadRecord, ScoreRecord
+from app.services.scoring import ScoringService, required_scores
+from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import UncalibratedError
+from app.store.worklist_repository import ModelTerms, Show, Sort, WorklistCase, WorklistQuestion
+from ddad_core.card import Card, in_order_of_choice
+from ddad_core.errors import DdadError, UncalibratedError
 from ddad_core.vocabulary import SCORE_TITLES
 
-Sort = Literal["score", "newest", "oldest", "label"]
-Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery"]
+log = logging.getLogger(__name__)
+BY_SCORE = ("score", "uncertainty")
+"""Orders that tell of the AI."""
+SEEDS = 49
+"""Different random orders there are."""
+SCORED_ON_THE_WAY = 64
+"""Cases without a current score that a look at the worklist makes up for, at most."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class WorklistRow:
         verdict: This reader's latest verdict, or None if unread by them.
         other_readers: How many others have read it.
         added_at: When it was taken in, UTC.
+        hidden: Whether what the AI says is kept from this reader until their first verdict.
     """
 
     image_id: int
@@ -54,62 +63,129 @@ class WorklistRow:
     verdict: str | None
     other_readers: int
     added_at: datetime
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
 class Worklist:
-    """The rows asked for, and counts over all cases.
+    """The rows asked for, and counts.
 
     Attributes:
-        rows: Filtered and sorted.
+        rows: Filtered, sorted and paged.
+        matching: Cases that match, on all pages.
+        first_unread: The first case that matches and that this reader has not read, or None.
         total: Cases there are.
         unread: Cases this reader has not read.
-        flagged: Cases at or above the operating point.
+        flagged: Cases at or above the operating point; None where that is hidden.
     """
 
     rows: tuple[WorklistRow, ...]
+    matching: int
+    first_unread: int | None
     total: int
     unread: int
-    flagged: int
+    flagged: int | None
 
 
-Rows = list[WorklistRow]
+@dataclass(frozen=True)
+class Wish:
+    """What a reader wants to see.
+
+    Attributes:
+        show: Which cases.
+        sort: "score" puts the highest percentile first, "uncertainty" what is nearest to the
+            operating point, "random" a sample that the seed repeats; unjudged cases last.
+        search: Words, all of which occur in label, facts, own verdict or model; any case.
+        model: Only cases judged by this model.
+        since: Only cases taken in from then on.
+        until: Only cases taken in before.
+        seed: Of the random order.
+        unaided: Whether nothing of the AI shows through of cases that the reader has not read:
+            neither scores, nor flags, nor an order by them.
+    """
+
+    show: Show = "all"
+    sort: Sort = "score"
+    search: str = ""
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    seed: int = 0
+    unaided: bool = False
+
+
+EVERYTHING = Wish()
 
 
 class WorklistService:
     """Lists cases for a reader."""
 
     def __init__(
-        self, store: UnitOfWork, access: Access, models: ModelService, scoring: ScoringService
+        self,
+        store: UnitOfWork,
+        access: Access,
+        models: ModelService,
+        scoring: ScoringService,
+        *,
+        unaided_first: bool = False,
     ) -> None:
+        self.unaided_first = unaided_first
         self._store = store
         self._access = access
         self._models = models
         self._scoring = scoring
 
     def list(
-        self, reader: Person, *, show: Show = "all", sort: Sort = "score", search: str = ""
+        self,
+        reader: Person,
+        wish: Wish = EVERYTHING,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
     ) -> Worklist:
         """List cases.
 
         Args:
             reader: Whose reads decide "read" and "unread".
-            show: Which cases.
-            sort: "score" puts the highest percentile first, unjudged cases last.
-            search: Part of a label, a view, a modality or a verdict; any case.
+            wish: Which, and in which order.
+            offset: How many to pass over.
+            limit: How many rows at most; None for all.
 
         Raises:
             ForbiddenError: The reader may not look at cases.
         """
         self._access.require(reader, Action.VIEW_CASES)
-        rows = self._rows(reader)
-        wanted = [row for row in rows if _shown(row, show) and _matches(row, search)]
+        wish = self._checked(reader, wish)
+        question = self._question(reader, wish)
+        with self._store.reading() as repositories:
+            counts = repositories.worklist.counts(question)
+        if counts.unscored and self._make_up_for_scores(question):
+            with self._store.reading() as repositories:
+                counts = repositories.worklist.counts(question)
+        with self._store.reading() as repositories:
+            cases = repositories.worklist.cases(question, offset=offset, limit=limit)
+            first = next((one.image.id for one in cases if one.verdict is None), None)
+            if first is None or offset:
+                first = repositories.worklist.first_unread(question)
         return Worklist(
-            rows=tuple(_sorted(wanted, sort)),
-            total=len(rows),
-            unread=sum(row.verdict is None for row in rows),
-            flagged=sum(row.flagged for row in rows),
+            rows=tuple(self._row(one, hidden=wish.unaided) for one in cases),
+            matching=counts.matching,
+            first_unread=first,
+            total=counts.total,
+            unread=counts.unread,
+            flagged=None if wish.unaided else counts.flagged,
         )
+
+    def order(self, reader: Person, wish: Wish = EVERYTHING) -> tuple[int, ...]:
+        """The numbers of all cases that match, in order.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        question = self._question(reader, self._checked(reader, wish))
+        with self._store.reading() as repositories:
+            return tuple(repositories.worklist.ids(question))
 
     def thumbnails(self, reader: Person, rows: Iterable[WorklistRow]) -> dict[int, bytes]:
         """Small JPEGs by case.
@@ -121,34 +197,101 @@ class WorklistService:
         with self._store.reading() as repositories:
             return repositories.images.thumbnails([row.image_id for row in rows])
 
-    def _rows(self, reader: Person) -> Rows:
-        cards = [card for card in self._models.cards if is_calibrated(card)]
+    def _checked(self, reader: Person, wish: Wish) -> Wish:
+        """The wish as it may be fulfilled: unaided, nothing of the AI decides what is shown."""
+        unaided = (wish.unaided or self.unaided_first) and self._access.may(reader, Action.READ)
+        if not unaided:
+            return replace(wish, unaided=False)
+        return replace(
+            wish,
+            unaided=True,
+            sort="newest" if wish.sort in BY_SCORE else wish.sort,
+            show="all" if wish.show == "flagged" else wish.show,
+        )
+
+    def _question(self, reader: Person, wish: Wish) -> WorklistQuestion:
+        return WorklistQuestion(
+            reader=reader.name,
+            models=[self._terms(card) for card in in_order_of_choice(self._models.cards)],
+            show=wish.show,
+            sort=wish.sort,
+            search=wish.search,
+            model=wish.model,
+            since=wish.since,
+            until=wish.until,
+            seed=wish.seed,
+        )
+
+    def _terms(self, card: Card) -> ModelTerms:
+        population = card.population
+        terms = ModelTerms(
+            name=card.name,
+            hash=card.model_hash,
+            lowest_age=population.age_min,
+            # "5 years" lasts a year, as Population.includes has it.
+            highest_age=None if population.age_max is None else population.age_max + 1,
+        )
+        if not is_calibrated(card):
+            return terms
+        low, high = np.quantile(card.reference.of_score(card.primary), (0.25, 0.75))
+        return replace(
+            terms,
+            score_name=card.primary,
+            needed=required_scores(card),
+            threshold=self._models.operating_point(card.name).threshold,
+            spread=float(high - low) or 1.0,
+        )
+
+    def _make_up_for_scores(self, question: WorklistQuestion) -> bool:
+        """Score cases that were taken in under an earlier version of their model."""
         with self._store.reading() as repositories:
-            images = repositories.images.list_all()
-            reads = repositories.reads.latest_for_all()
-            scores = {
-                (card.name, score.image_id): score
-                for card in cards
-                for score in repositories.scores.for_model(card.name, card.model_hash)
-                if is_current(score, card)
-            }
-        points = {card.name: self._models.operating_point(card.name) for card in cards}
-        own = {read.image_id: read for read in reads if read.reader == reader.name}
-        others: dict[int, int] = {}
-        for read in reads:
-            if read.reader != reader.name:
-                others[read.image_id] = others.get(read.image_id, 0) + 1
-        rows = []
-        for image in images:
-            model = self._models.choose(image.age_years).name
-            row = _row(image, model, own.get(image.id), others.get(image.id, 0))
+            found = repositories.worklist.unscored(question, SCORED_ON_THE_WAY)
+        done = 0
+        for image, model in found:
             try:
-                # Without a score it was taken in under an earlier version of the model.
-                score = scores.get((model, image.id)) or self._scoring.score(image, model)
-                rows.append(_judged(row, score, points[model]))
-            except UncalibratedError as error:
-                rows.append(replace(row, warnings=(*row.warnings, str(error))))
-        return rows
+                self._scoring.score(image, model)
+                done += 1
+            except DdadError as error:  # its file is gone: the case stays unscored
+                log.warning("Image %d cannot be scored: %s", image.id, error.problem)
+        return done > 0
+
+    def _row(self, one: WorklistCase, *, hidden: bool) -> WorklistRow:
+        warnings = (*one.image.warnings, _CONFLICT) if one.image.conflict else one.image.warnings
+        row = WorklistRow(
+            image_id=one.image.id,
+            label=one.image.label,
+            origin=one.image.origin,
+            facts=describe(one.image),
+            model=one.model,
+            score_title="",
+            score=None,
+            percentile=None,
+            flagged=False,
+            warnings=warnings,
+            verdict=one.verdict,
+            other_readers=one.others,
+            added_at=one.image.added_at,
+        )
+        if hidden and one.verdict is None:
+            return replace(row, hidden=True)
+        score = one.score
+        if score is None:
+            return replace(row, warnings=(*warnings, *self._why_unscored(one.model)))
+        return replace(
+            row,
+            score_title=SCORE_TITLES[score.score_name],
+            score=score.score,
+            percentile=score.percentile,
+            flagged=one.flagged,
+            warnings=(*warnings, *score.warnings),
+        )
+
+    def _why_unscored(self, model: str) -> tuple[str, ...]:
+        try:
+            self._models.operating_point(model)
+        except UncalibratedError as error:
+            return (str(error),)
+        return ("This case has no score yet: open it, or look at its stored file.",)
 
 
 def describe(image: ImageRecord) -> str:
@@ -159,65 +302,3 @@ def describe(image: ImageRecord) -> str:
 
 
 _CONFLICT = "Another case has the same SOP Instance UID, but other pixels."
-
-
-def _row(image: ImageRecord, model: str, read: ReadRecord | None, others: int) -> WorklistRow:
-    """A case that no model has judged."""
-    return WorklistRow(
-        image_id=image.id,
-        label=image.label,
-        origin=image.origin,
-        facts=describe(image),
-        model=model,
-        score_title="",
-        score=None,
-        percentile=None,
-        flagged=False,
-        warnings=(*image.warnings, _CONFLICT) if image.conflict else image.warnings,
-        verdict=read.verdict if read else None,
-        other_readers=others,
-        added_at=image.added_at,
-    )
-
-
-def _judged(row: WorklistRow, score: ScoreRecord, point: OperatingPointInForce) -> WorklistRow:
-    return replace(
-        row,
-        score_title=SCORE_TITLES[score.score_name],
-        score=score.score,
-        percentile=score.percentile,
-        flagged=point.flags(score.score),
-        warnings=(*row.warnings, *score.warnings),
-    )
-
-
-def _shown(row: WorklistRow, show: Show) -> bool:
-    return {
-        "all": True,
-        "unread": row.verdict is None,
-        "read": row.verdict is not None,
-        "flagged": row.flagged,
-        "warned": bool(row.warnings),
-        "uploads": row.origin == "upload",
-        "gallery": row.origin == "gallery",
-    }[show]
-
-
-def _matches(row: WorklistRow, search: str) -> bool:
-    text = f"{row.label} {row.facts} {row.verdict or ''} {row.model}".casefold()
-    return all(word in text for word in search.casefold().split())
-
-
-def _sorted(rows: Rows, sort: Sort) -> Rows:
-    by_label = sorted(rows, key=lambda row: (row.label, row.image_id))
-    if sort == "score":
-        return sorted(by_label, key=_rank, reverse=True)
-    if sort == "label":
-        return by_label
-    return sorted(by_label, key=lambda row: (row.added_at, row.image_id), reverse=sort == "newest")
-
-
-def _rank(row: WorklistRow) -> tuple[float, float]:
-    if row.percentile is None or row.score is None:
-        return -math.inf, -math.inf
-    return row.percentile, row.score

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, text
 
 from app.store.account_records import AuditEvent, AuditFilter, NewAuditEvent
 from app.store.audit_chain import EMPTY, Head, link_hash
+from app.store.ordering import by_code_point
 from app.store.rows import columns_of, plain, values_of
 from app.store.schema import AuditRow
+from app.store.storable import storable
 
 _COLUMNS = columns_of(AuditRow, AuditEvent)
 _CHUNK = 1000
 # Any number will do as long as every process of this program uses the same.
 _POSTGRESQL_LOCK = 0x44444155
-# Zero bytes and lone surrogates, which PostgreSQL does not store.
-_UNSTORABLE = {0: "\ufffd"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
 class Anchor(Protocol):
@@ -51,7 +51,7 @@ class AuditRepository:
         if self._head is None:
             self._head = self._begin()
         content = {
-            **{name: _storable(value) for name, value in values_of(new).items()},
+            **{name: storable(value) for name, value in values_of(new).items()},
             "id": self._head.id + 1,
             "at": self._now(),
             "previous": self._head.hash,
@@ -95,7 +95,8 @@ class AuditRepository:
 
     def actors(self) -> list[str]:
         """Who has acted, by name."""
-        return list(self._connection.scalars(select(AuditRow.actor).distinct().order_by("actor")))
+        statement = select(AuditRow.actor).group_by(AuditRow.actor)
+        return list(self._connection.scalars(statement.order_by(by_code_point(AuditRow.actor))))
 
     def iter_all(self, wanted: AuditFilter | None = None) -> Iterator[AuditEvent]:
         """Events, the first one first; a chunk at a time."""
@@ -114,7 +115,7 @@ class AuditRepository:
     def _begin(self) -> Head:
         """Find the link to go on from, and whether the one noted outside is still there."""
         if self._connection.dialect.name == "postgresql":
-            # Writers run side by side there, and a chain has one end.
+            # A chain has one end, whoever writes and whatever locks they took before.
             self._connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
         head = self.head()
         if self._anchor:
@@ -142,14 +143,3 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         conditions.append(AuditRow.at < wanted.until)
     return conditions
-
-
-def _storable(value: Any) -> Any:
-    """The value as both databases give it back."""
-    if isinstance(value, str):
-        return value.translate(_UNSTORABLE)
-    if isinstance(value, Mapping):
-        return {_storable(str(name)): _storable(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(one) for one in value]
-    return value

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect
+from sqlalchemy import JSON, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from app.store.records import Box, WindowRecord
+from app.store.storable import storable
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -43,6 +44,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class StorableText(TypeDecorator[str]):
+    """Text; characters that not every database stores become U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what cannot be stored."""
+        return None if value is None else str(storable(value))
+
+
 class TextTuple(TypeDecorator[tuple[str, ...]]):
     """A tuple of texts, as a JSON list."""
 
@@ -50,8 +62,8 @@ class TextTuple(TypeDecorator[tuple[str, ...]]):
     cache_ok = True
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> Any:
-        """Turn the tuple into a list."""
-        return None if value is None else list(value)
+        """Turn the tuple into a list of what can be stored."""
+        return None if value is None else list(storable(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...] | None:
         """Turn the list into a tuple."""

@@ -30,8 +30,8 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("SQLITE_READONLY", "25006"),
         "The database can only be read, not written.",
-        "Nothing was saved: give the program write permission on the database file and its "
-        "folder, then save again.",
+        "Nothing was saved: give the program write permission on the database (SQLite: on "
+        "the file and its folder), then save again.",
     ),
     (
         ("SQLITE_CANTOPEN", "08", "57P"),
@@ -49,10 +49,41 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "Check the disk and its free space before going on.",
     ),
     (
+        ("28",),
+        "The database server does not accept this user or password.",
+        "Correct the database address, or the file that holds the password.",
+    ),
+    (
+        ("3D",),
+        "The database server has no database of that name.",
+        "Create it, or correct the database address.",
+    ),
+    (
+        ("53300",),
+        "The database server takes no more connections.",
+        "Nothing was saved: try again in a moment, or let the server take more of them.",
+    ),
+    (
+        ("42501",),
+        "The database does not let this user do what is needed.",
+        "Make the user the owner of the database, then try again.",
+    ),
+    (
         ("42P01", "42703"),
         "The database does not have this version's tables.",
         "Run `ddad-admin migrate`, then start the program again.",
     ),
+)
+
+
+_REFUSALS = (
+    ('FATAL:  role "', "28000"),
+    ('FATAL:  database "', "3D000"),
+    ("password authentication failed", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ("no password supplied", "28P01"),
+    ("too many clients", "53300"),
+    ("remaining connection slots", "53300"),
 )
 
 
@@ -84,8 +115,10 @@ def _code(cause: BaseException | None) -> str:
         code = getattr(cause, attribute, None)
         if code:
             return str(code)
-    # psycopg gives no SQLSTATE where it never reached the server.
-    return "08" if type(cause).__module__.startswith("psycopg") else ""
+    if not type(cause).__module__.startswith("psycopg"):
+        return ""
+    # psycopg gives no SQLSTATE where no connection came about; the server's words may say why.
+    return next((code for words, code in _REFUSALS if words in text), "08")
 
 
 def _refusal(cause: BaseException | None) -> StoreError:

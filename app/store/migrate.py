@@ -10,10 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.engine import create_store_engine, read_only
 from app.store.errors import StoreError, as_store_error
+from app.store.moved import refuse_moved
 
 # The newest file in migrations/versions. Written down here so that starting on a database that
 # is up to date need not import Alembic and all migrations; a test keeps the two equal.
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 
 # Any number will do as long as every process of this program uses the same.
 _POSTGRESQL_LOCK = 0x44444144
@@ -56,12 +57,14 @@ def migrate(url: str) -> bool:
 def _revision(engine: Engine) -> str | None:
     try:
         with read_only(engine).connect() as connection:
-            return _revision_seen_by(connection)
+            refuse_moved(connection)
+            return revision_seen_by(connection)
     except SQLAlchemyError as error:
         raise as_store_error(error) from error
 
 
-def _revision_seen_by(connection: Connection) -> str | None:
+def revision_seen_by(connection: Connection) -> str | None:
+    """The revision of the schema that a connection sees, or None if there is none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -81,9 +84,9 @@ def _upgrade(engine: Engine) -> bool:
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
+                _prepare_postgresql(connection)
             # Another process may have finished while this one waited for the lock.
-            if _revision_seen_by(connection) == HEAD_REVISION:
+            if revision_seen_by(connection) == HEAD_REVISION:
                 return False
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -95,6 +98,16 @@ def _upgrade(engine: Engine) -> bool:
     except SQLAlchemyError as error:
         raise as_store_error(error) from error
     return True
+
+
+def _prepare_postgresql(connection: Connection) -> None:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        problem = f"The database stores text as {encoding}, which lacks characters people use."
+        raise StoreError(problem, "Create the database with ENCODING 'UTF8' and use that one.")
+    # The one that comes first may take longer than a use case has to wait.
+    connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"))
 
 
 def _without_foreign_keys(engine: Engine) -> None:

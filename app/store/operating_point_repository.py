@@ -23,11 +23,7 @@ class OperatingPointRepository:
         self._now = now
 
     def append(self, new: NewOperatingPoint) -> OperatingPointRecord:
-        """Store the next version for this score of this model.
-
-        On PostgreSQL, where writers run side by side, two versions set at the same moment end
-        in a conflict for the later one: its author has not seen what it would replace.
-        """
+        """Store the next version for this score of this model."""
         replaced = self.current(new.model_name, new.model_hash, new.score_name)
         statement = insert(OperatingPointRow).values(
             **values_of(new),

@@ -91,10 +91,9 @@ class ReadRepository:
             last_id = reads[-1].id
 
     def _lock_image(self, image_id: int) -> None:
-        """Let one transaction at a time number the reads of an image.
+        """Keep the image there, and its reads' numbers free, until the read is saved.
 
-        SQLite holds its one write lock already and ignores the clause; PostgreSQL needs it,
-        in the weaker form that lets others add scores of the image meanwhile.
+        Units of work write one at a time anyway; SQLite ignores the clause.
         """
         statement = select(ImageRow.id).where(ImageRow.id == image_id)
         if self._connection.scalar(statement.with_for_update(key_share=True)) is None:

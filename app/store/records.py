@@ -6,6 +6,7 @@ history, the number in that history. ``...Record`` is what was stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -13,6 +14,8 @@ from typing import Literal
 Origin = Literal["gallery", "upload"]
 Verdict = Literal["normal", "abnormal", "uncertain", "unreadable"]
 StoredAs = Literal["png", "dicom"]
+Stage = Literal["unaided", "aided"]
+Agreement = Literal["helpful", "misleading", "missed"]
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,9 @@ class ReadContent:
         pixel_threshold: The lowest map value that was painted.
         opacity: Of the overlay, 0 to 1.
         ai_visible: Whether the reader had seen score or map before the verdict.
-        seconds_to_verdict: From opening the image to the verdict.
+        seconds_to_verdict: From opening the image to the verdict, idle time left out.
+        stage: "unaided" where the verdict was asked for before anything of the AI was shown.
+        agreement: What the reader thinks of maps, by name.
     """
 
     image_id: int
@@ -260,6 +265,8 @@ class ReadContent:
     pixel_threshold: float | None = None
     opacity: float | None = None
     seconds_to_verdict: float | None = None
+    stage: Stage = "aided"
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

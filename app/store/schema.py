@@ -17,7 +17,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
-    Text,
     UniqueConstraint,
     false,
     true,
@@ -25,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.store.account_records import Role, SessionMethod
-from app.store.column_types import BoxTuple, TextTuple, UtcDateTime, WindowTuple
-from app.store.records import Box, Origin, StoredAs, Verdict, WindowRecord
+from app.store.column_types import BoxTuple, StorableText, TextTuple, UtcDateTime, WindowTuple
+from app.store.records import Box, Origin, Stage, StoredAs, Verdict, WindowRecord
 
 THUMBNAIL_LIMIT_BYTES = 16 * 1024
 SHA256_DIGITS = 64
@@ -57,7 +56,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, datetime: UtcDateTime}
+    type_annotation_map = {str: StorableText, datetime: UtcDateTime}
 
 
 class ImageRow(Base):
@@ -210,12 +209,15 @@ class ReadRow(Base):
     opacity: Mapped[float | None]
     ai_visible: Mapped[bool]
     seconds_to_verdict: Mapped[float | None]
+    stage: Mapped[str] = mapped_column(server_default="aided")
+    agreement: Mapped[Any] = mapped_column(JSON, nullable=False, server_default="{}")
     saved_at: Mapped[datetime]
 
     __table_args__ = (
         UniqueConstraint("image_id", "reader", "revision"),
         UniqueConstraint("replaces_id"),
         _one_of("verdict", get_args(Verdict)),
+        _one_of("stage", get_args(Stage)),
         _sha256_length("model_hash"),
         CheckConstraint("revision >= 1", name="revision"),
         CheckConstraint("confidence BETWEEN 1 AND 5", name="confidence"),

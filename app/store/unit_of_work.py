@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
-from app.store.engine import read_only
+from app.store.engine import read_only, take_write_lock
 from app.store.errors import as_store_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
@@ -21,6 +21,7 @@ from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
+from app.store.worklist_repository import WorklistRepository
 
 
 def utc_now() -> datetime:
@@ -41,6 +42,7 @@ class Repositories:
     sessions: SessionRepository
     audit: AuditRepository
     drafts: DraftRepository
+    worklist: WorklistRepository
 
 
 class UnitOfWork:
@@ -80,6 +82,7 @@ class UnitOfWork:
         """
         try:
             with self._engine.begin() as connection:
+                take_write_lock(connection)
                 repositories = self._repositories(connection)
                 yield repositories
         except SQLAlchemyError as error:
@@ -112,4 +115,5 @@ class UnitOfWork:
             sessions=SessionRepository(connection, self._now),
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
+            worklist=WorklistRepository(connection, self._now),
         )

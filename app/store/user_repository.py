@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from app.store.account_records import NewUser, UserRecord
+from app.store.ordering import by_code_point
 from app.store.rows import columns_of, plain, values_of
 from app.store.schema import UserRow
 
@@ -54,7 +55,9 @@ class UserRepository:
 
     def list_all(self) -> list[UserRecord]:
         """Every account, by name."""
-        rows = self._connection.execute(select(*_COLUMNS).order_by(UserRow.name_key)).mappings()
+        rows = self._connection.execute(
+            select(*_COLUMNS).order_by(by_code_point(UserRow.name_key))
+        ).mappings()
         return [UserRecord(**plain(row)) for row in rows]
 
     def count(self) -> int:

@@ -6,6 +6,11 @@ import html
 from collections.abc import Iterable
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from app.services.people import Person
+
+SIGN_OUT = "/gate/sign-out"
 
 _STYLE = """
 <style>
@@ -17,7 +22,13 @@ _STYLE = """
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
-.ddad-welcome { margin: 22vh 0 0.6rem; font-size: 1.6rem !important; color: #eef2f6; }
+.st-key-ddad-who { position: fixed; top: 0.8rem; right: 4.2rem; z-index: 999991; width: auto;
+  display: flex; flex-direction: row; align-items: center; gap: 0.7rem; }
+.st-key-ddad-who > div { width: auto; }
+.st-key-ddad-who p, .ddad-out { font-size: 0.92rem; white-space: nowrap; }
+.ddad-out { color: #7cc7d0; }
+.ddad-demo { background: #2a2113; color: #f0c48a; border: 1px solid #6b4f22; border-radius: 4px;
+  padding: 0.35rem 0.7rem; font-size: 0.92rem; }
 [data-testid="stAlertContainer"] { background: #14181d; color: #c9d1d9;
   border: 1px solid #2c343d; }
 .ddad-section { font-size: 1.08rem; font-weight: 600; color: #eef2f6; margin: 0.3rem 0 0;
@@ -56,9 +67,27 @@ def apply_style() -> None:
     st.html(_STYLE)
 
 
-def welcome() -> None:
-    """The name of the app on the first page."""
-    st.html('<h1 class="ddad-welcome">DDAD Review</h1>')
+def who_is_here(person: Person, account: StreamlitPage) -> None:
+    """Who is signed in, in the header, with the way to their account and out."""
+    with st.container(key="ddad-who"):
+        st.page_link(account, label=person.full_name or person.name, icon=":material/person:")
+        st.html(f'<a class="ddad-out" href="{SIGN_OUT}" target="_self">Sign out</a>')
+
+
+def demonstration() -> None:
+    """What every page of the demonstration says."""
+    st.html(
+        '<div class="ddad-demo" role="note">Demonstration without accounts: anybody at this '
+        "machine sees and changes everything here. Do not bring in images of patients.</div>"
+    )
+
+
+def disclaimer() -> None:
+    """What this is not."""
+    st.caption(
+        "Decision support for research. Not a medical device: not for diagnosis, triage or "
+        "any decision about a patient."
+    )
 
 
 def section(title: str) -> None:

@@ -5,6 +5,7 @@ Losing it loses nothing that was submitted.
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,18 +17,55 @@ from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
 from app.services.reading import CaseView
+from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
+from app.store.records import Box
 from app.ui.viewer import ViewerData
+
+LONGEST_PAUSE = 60.0
 
 
 @dataclass
 class Draft:
-    """A read that is not saved yet."""
+    """A read that is not saved yet.
+
+    Attributes:
+        verdict: Chosen, or None.
+        confidence: 1 to 5, or None.
+        findings: Chosen.
+        comment: As typed.
+        agreement: What is thought of maps, by name.
+        boxes: As drawn when the draft was kept; those on the screen count while it is there.
+        kept: What the database has of it; None for nothing.
+    """
 
     verdict: str | None = None
     confidence: int | None = None
     findings: list[str] = field(default_factory=list)
     comment: str = ""
+    agreement: dict[str, str] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
+    kept: dict[str, Any] | None = None
+
+
+@dataclass
+class ReadingClock:
+    """Time spent on a case. Of a pause only the first minute counts: nobody knows of the rest.
+
+    Attributes:
+        seen_at: When something was done last; seconds, monotonic.
+        seconds: Counted so far.
+    """
+
+    seen_at: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+
+    def tick(self) -> float:
+        """Note that something was done, and tell the seconds counted."""
+        now = time.monotonic()
+        self.seconds += min(now - self.seen_at, LONGEST_PAUSE)
+        self.seen_at = now
+        return self.seconds
 
 
 @dataclass
@@ -37,14 +75,14 @@ class OpenCase:
     Attributes:
         view: As gathered from the services.
         data: The same for the viewer, laid out once: its digests cost time at every click.
-        opened_at: Seconds, monotonic.
+        clock: Time spent on it.
         map_name: The map last seen on the screen; the one shown first until another is chosen.
         related: The patient's other images, and those in conflict with this one.
     """
 
     view: CaseView
     data: ViewerData
-    opened_at: float = field(default_factory=time.monotonic)
+    clock: ReadingClock = field(default_factory=ReadingClock)
     map_name: str = ""
     related: RelatedImages = field(default_factory=RelatedImages)
 
@@ -57,9 +95,10 @@ class Session:
     """Everything one browser session holds.
 
     Attributes:
-        reader: Who is reading; None until they have said.
+        reader: Whose session it is.
         order: Cases in the worklist's order, for "next" and "previous".
-        listed: Cases of the worklist as last shown.
+        listed: Cases of the worklist's page as last shown.
+        wish: What the worklist last showed, for the order of the case opened from it.
         image_id: The case to review.
         models: The model chosen by hand, by case.
         map_name: The map chosen by hand, for this case and those after it; empty for none.
@@ -69,7 +108,9 @@ class Session:
         batch: Files on their way in, or None.
         intake_note: Why the last batch of files ended early, shown until the next.
         uploads: Counts emptied uploaders, so that each gets a key of its own.
-        shown: How many rows the worklist shows.
+        page: Of the worklist, from 0.
+        unaided: Whether verdicts come before the AI, by the reader's own wish.
+        seed: Of the worklist's random order, until another is chosen.
         notice: A sentence to show once on the next page run.
         problem: What went wrong in the last act, shown until the next.
         finished: Whether the last case of the list was just saved.
@@ -81,6 +122,7 @@ class Session:
     reader: Person | None = None
     order: tuple[int, ...] = ()
     listed: tuple[int, ...] = ()
+    wish: Wish = field(default_factory=Wish)
     image_id: int | None = None
     models: dict[int, str] = field(default_factory=dict)
     map_name: str = ""
@@ -90,7 +132,9 @@ class Session:
     batch: Batch | None = None
     intake_note: str = ""
     uploads: int = 0
-    shown: int = 0
+    page: int = 0
+    unaided: bool = False
+    seed: int = field(default_factory=lambda: secrets.randbelow(SEEDS))
     notice: str = ""
     problem: str = ""
     finished: bool = False
@@ -132,9 +176,15 @@ def session() -> Session:
     return found
 
 
-def reset_session() -> None:
-    """Forget the reader and all that they had open; what they saved is stored."""
-    st.session_state.clear()
+def session_of(person: Person) -> Session:
+    """The session of this tab, emptied if somebody else had it before."""
+    found = session()
+    before = found.reader
+    if before is not None and (before.user_id, before.name) != (person.user_id, person.name):
+        st.session_state.clear()
+        found = session()
+    found.reader = person
+    return found
 
 
 def widget_value(key: str, default: Any) -> Any:

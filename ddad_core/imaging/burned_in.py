@@ -17,8 +17,13 @@ CONTRAST = 30
 """Grey levels of 255 by which a stroke differs from what is around it."""
 HEIGHTS = (6, 64)
 """Pixels of a character, at ``LONGEST_SIDE``."""
+LEAST_AREA = 0.8
+"""Pixels of a character's strokes, for each pixel of its height."""
 EVEN = 14.0
 """Grey levels by which the strongest of a line's characters may vary, as standard deviation."""
+
+_LEAST_INK = int(LEAST_GLYPHS * LEAST_AREA * HEIGHTS[0])
+"""Pixels; a line has more."""
 
 
 def text_warning(pixels: np.ndarray) -> str | None:
@@ -33,18 +38,26 @@ def text_warning(pixels: np.ndarray) -> str | None:
     Returns:
         A sentence, or None.
     """
-    grey = _to_grey(pixels)
+    return text_warning_of(search_size(pixels))
+
+
+def text_warning_of(small: np.ndarray) -> str | None:
+    """As :func:`text_warning`, for a picture that :func:`search_size` has made."""
+    grey = _to_grey(small)
     kernel = np.ones((STROKE, STROKE), np.uint8)
     for operation in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
         strokes = cv2.morphologyEx(grey, operation, kernel)
+        mask = (strokes > CONTRAST).astype(np.uint8)
+        if cv2.countNonZero(mask) < _LEAST_INK:  # most pictures; to number regions is slow
+            continue
         ink = grey if operation == cv2.MORPH_TOPHAT else 255 - grey
-        if _has_line(ink, (strokes > CONTRAST).astype(np.uint8)):
+        if _has_line(ink, mask):
             return WARNING
     return None
 
 
-def _to_grey(pixels: np.ndarray) -> np.ndarray:
-    """uint8, no side above ``LONGEST_SIDE``, the darkest pixel 0 and the brightest 255."""
+def search_size(pixels: np.ndarray) -> np.ndarray:
+    """Make a picture small enough for the search: float32, no side above ``LONGEST_SIDE``."""
     values = np.ascontiguousarray(pixels, dtype=np.float32)
     whole = max(values.shape) // LONGEST_SIDE
     if whole > 1 and min(values.shape) >= whole:  # by whole numbers first: much faster
@@ -55,6 +68,11 @@ def _to_grey(pixels: np.ndarray) -> np.ndarray:
     if scale < 1:
         height, width = (max(1, round(side * scale)) for side in values.shape)
         values = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    return values
+
+
+def _to_grey(values: np.ndarray) -> np.ndarray:
+    """uint8, the darkest pixel 0 and the brightest 255."""
     low, high = float(values.min()), float(values.max())
     factor = 255 / (high - low) if high > low else 0.0
     return cv2.convertScaleAbs(values, alpha=factor, beta=-low * factor)
@@ -67,7 +85,7 @@ def _has_line(ink: np.ndarray, mask: np.ndarray) -> bool:
     left, _, width, height, area = stats.T
     shape = (height >= HEIGHTS[0]) & (height <= HEIGHTS[1]) & (width <= 1.7 * height)
     fill = area / np.maximum(width * height, 1)
-    shape &= (fill > 0.12) & (area > 0.8 * height)
+    shape &= (fill > 0.12) & (area > LEAST_AREA * height)
     shape[0] = False
     if shape.sum() < LEAST_GLYPHS:
         return False

@@ -113,7 +113,7 @@ class Deidentified:
     identity: Identity
 
 
-def deidentify(data: bytes, *, key: bytes, site: str) -> Deidentified:
+def deidentify(data: bytes, *, key: bytes, site: str, sha256: str = "") -> Deidentified:
     """De-identify a DICOM file; the picture in it stays as encoded.
 
     The result reads as the same radiograph. Its header holds only what is listed in
@@ -124,13 +124,15 @@ def deidentify(data: bytes, *, key: bytes, site: str) -> Deidentified:
         data: The whole file, one that :func:`ddad_core.imaging.read_dicom` takes.
         key: The installation's secret.
         site: Set as InstitutionName; may be empty.
+        sha256: Of the file, where the caller has it already, having read it with
+            :func:`ddad_core.imaging.read_dicom`, whose checks are then not made again.
 
     Raises:
         RefusedImageError: The file is damaged. The message quotes nothing of it.
     """
     try:
         with silent_decoders():
-            return _deidentify(data, key, site)
+            return _deidentify(data, key, site, sha256)
     except RefusedImageError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -139,17 +141,23 @@ def deidentify(data: bytes, *, key: bytes, site: str) -> Deidentified:
         raise RefusedImageError(problem, "Export the image again from the PACS.") from None
 
 
-def _deidentify(data: bytes, key: bytes, site: str) -> Deidentified:
-    check_inflated_size(data)
+def _deidentify(data: bytes, key: bytes, site: str, sha256: str) -> Deidentified:
+    if not sha256:
+        check_inflated_size(data)
     source = pydicom.dcmread(io.BytesIO(data), force=True)
     syntax = transfer_syntax(source, data)
     identity = _identity(source, key)
+
+    @functools.cache
+    def fingerprint() -> str:
+        return sha256 or hashlib.sha256(data).hexdigest()
+
     kept = retained(source)
     _apply_profile(kept)
     _set_pseudonyms(kept, source, identity, key, site)
-    subject = identity.patient or identity.study or identity.instance or _fingerprint(data)
+    subject = identity.patient or identity.study or identity.instance or fingerprint()
     _set_moments(kept, source, pseudonyms.shift_days(key, subject))
-    _set_uids(kept, source, key, data)
+    _set_uids(kept, source, key, fingerprint)
     _set_method(kept)
     return Deidentified(_write(kept, source, syntax), identity)
 
@@ -179,8 +187,10 @@ def _profile() -> dict[tuple[int, ...], Callable[..., None]]:
 
 def _apply_profile(kept: Dataset) -> None:
     """Let the profile's table take what the list of what may stay should not have named."""
-    kept.file_meta = FileMetaDataset()  # the table has a rule for it
-    anonymize_dataset(kept, base_rules_gen=lambda: dict(_profile()))
+    # A rule for one tag does nothing where it is not; those for ranges of tags look deeper.
+    there = {(tag.group, tag.element) for tag in kept.keys()}
+    rules = {tag: do for tag, do in _profile().items() if len(tag) > 2 or tag in there}
+    anonymize_dataset(kept, base_rules_gen=lambda: rules)
 
 
 def _set_pseudonyms(
@@ -229,11 +239,11 @@ def _minute(text: str) -> str:
     return "".join(match.groups()[:2]) if match else ""
 
 
-def _set_uids(kept: Dataset, source: Dataset, key: bytes, data: bytes) -> None:
+def _set_uids(kept: Dataset, source: Dataset, key: bytes, fingerprint: Callable[[], str]) -> None:
     """Replace UIDs; one that is missing, or is none, is made from the file's bytes."""
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         uid = pseudonyms.uid_value(header.text_of(source, keyword))
-        parts = (uid,) if uid else (keyword, _fingerprint(data))
+        parts = (uid,) if uid else (keyword, fingerprint())
         setattr(kept, keyword, pseudonyms.replacement_uid(key, *parts))
     if uid := pseudonyms.uid_value(header.text_of(source, "FrameOfReferenceUID")):
         kept.FrameOfReferenceUID = pseudonyms.replacement_uid(key, uid)
@@ -295,7 +305,3 @@ def _prefix(stream: DicomBytesIO, vr: str, length: int) -> bytes:
     if stream.is_implicit_VR:
         return struct.pack(f"{order}HHI", 0x7FE0, 0x0010, length)
     return struct.pack(f"{order}HH2sHI", 0x7FE0, 0x0010, vr.encode(), 0, length)
-
-
-def _fingerprint(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -68,16 +68,15 @@ def _read(data: bytes, vouched: bool, sha256: str) -> Radiograph:
     header.check_kind(dataset, vouched=vouched)
     format = _pixel_format(dataset)
     stored = read_stored_values(dataset, data, format)
-    pixels, mirror = apply_modality(dataset, stored, format)
+    pixels, mirror, low, high = apply_modality(dataset, stored, format)
     check_not_blank(pixels)
     return Radiograph(
         pixels=pixels,
         sha256=sha256 or hashlib.sha256(data).hexdigest(),
         facts=header.read_facts(dataset),
-        windows=read_windows(
-            dataset, low=float(pixels.min()), high=float(pixels.max()), mirror=mirror
-        ),
+        windows=read_windows(dataset, low=low, high=high, mirror=mirror),
         warnings=header.read_warnings(dataset) + pixel_warnings(pixels),
+        ends=(low, high),
     )
 
 

@@ -46,17 +46,19 @@ def to_network_greys(radiograph: Radiograph, sizes: Sequence[int]) -> dict[int, 
     if not sizes:
         return {}
     pixels = radiograph.pixels
-    low, high = float(pixels.min()), float(pixels.max())
+    low, high = radiograph.extremes
     if not high > low:
         problem = f"Every pixel of the image has the value {low:g}; there is nothing to judge."
         raise RefusedImageError(problem, "Send the original radiograph.")
     scale = 255.0 / (high - low)
     grey = np.empty(pixels.shape, np.uint8)  # (H, W)
     rows = max(_CACHED_PIXELS // pixels.shape[1], 1)
+    buffer = np.empty((rows, pixels.shape[1]), np.float32)
     for top in range(0, pixels.shape[0], rows):
-        block = pixels[top : top + rows] - low
-        block *= scale
-        grey[top : top + rows] = np.rint(block, out=block)
+        wanted = grey[top : top + rows]
+        block = np.subtract(pixels[top : top + rows], low, out=buffer[: len(wanted)])
+        # Multiplies in float32 and rounds halves to even; its absolute value changes nothing.
+        cv2.convertScaleAbs(block, dst=wanted, alpha=scale)
     between = _resized(Image.fromarray(grey), INTERMEDIATE_SIZE)
     return {size: np.asarray(_resized(between, size)) for size in sizes}
 

@@ -38,10 +38,14 @@ class ModalityPixels(NamedTuple):
     Attributes:
         values: float32 (H, W).
         mirror: Sum of a modality value and its inverted value; None if not inverted.
+        low: The smallest of the values.
+        high: The largest.
     """
 
     values: np.ndarray
     mirror: float | None
+    low: float
+    high: float
 
 
 def read_lookup_table(tags: Dataset, item: Dataset, *, signed: bool) -> LookupTable:
@@ -115,15 +119,28 @@ def apply_modality(tags: Dataset, stored: StoredValues, format: PixelFormat) -> 
             problem = "Rescale Slope or Intercept in the header is absurdly large."
             raise RefusedImageError(problem, _EXPORT_AGAIN)
     mirror = low + high if inverted else None
+    ends = None
     if slope == 1.0 and intercept is not None and _whole(intercept, low, high):
-        values = stored.values.astype(np.float32)
-        if mirror is not None:
-            np.subtract(np.float32(mirror - intercept), values, out=values)
-        elif intercept:
-            values += np.float32(intercept)
+        values, ends = (
+            _shifted(whole, intercept, mirror)
+            for whole in (stored.values, np.array([stored.low, stored.high]))
+        )
     else:
         values = _through_table(stored.values, lut, slope, intercept, mirror)
-    return ModalityPixels(_with_dark_padding(tags, stored, values), mirror)
+    if _has_padding(tags, stored):
+        values, ends = _with_dark_padding(tags, stored, values), None
+    ends = values if ends is None else ends
+    return ModalityPixels(values, mirror, float(ends.min()), float(ends.max()))
+
+
+def _shifted(stored: np.ndarray, intercept: float, mirror: float | None) -> np.ndarray:
+    """The transformation where it is a sum of whole numbers; float32."""
+    values = stored.astype(np.float32)
+    if mirror is not None:
+        np.subtract(np.float32(mirror - intercept), values, out=values)
+    elif intercept:
+        values += np.float32(intercept)
+    return values
 
 
 def _whole(intercept: float, low: float, high: float) -> bool:
@@ -154,6 +171,11 @@ def _through_table(
     return table.astype(np.float32)[stored.view(unsigned)]
 
 
+def _has_padding(tags: Dataset, stored: StoredValues) -> bool:
+    ends = header.padding_range(tags)
+    return ends is not None and ends[0] <= stored.high and ends[1] >= stored.low
+
+
 def _with_dark_padding(tags: Dataset, stored: StoredValues, pixels: np.ndarray) -> np.ndarray:
     """Set padding to the darkest of the image, lest it set the ends of the grey scale.
 
@@ -161,8 +183,7 @@ def _with_dark_padding(tags: Dataset, stored: StoredValues, pixels: np.ndarray) 
     C.7.5.1.1.2).
     """
     ends = header.padding_range(tags)
-    if ends is None or ends[0] > stored.high or ends[1] < stored.low:
-        return pixels
+    assert ends is not None
     padding = (stored.values >= ends[0]) & (stored.values <= ends[1])
     if padding.all():
         problem = "The image is blank: the header calls every pixel padding."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import libjpeg
 import numpy as np
 import openjpeg
@@ -283,7 +284,7 @@ def _normalised(
     if shift:
         values = values >> shift
     smallest, largest = format.ends
-    low, high = int(values.min()), int(values.max())
+    low, high = _extremes(values)
     if low < smallest or high > largest:
         if lossy:
             values = np.clip(values, smallest, largest)
@@ -292,5 +293,11 @@ def _normalised(
             values = _sign_extended(unsigned, format.bits).view(values.dtype)
         else:
             values = values & largest
-        low, high = int(values.min()), int(values.max())
+        low, high = _extremes(values)
     return StoredValues(values, low, high)
+
+
+def _extremes(values: np.ndarray) -> tuple[int, int]:
+    """Smallest and largest of integers (rows, columns), in one pass."""
+    low, high, _, _ = cv2.minMaxLoc(values)
+    return int(low), int(high)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
-from ddad_core.imaging.burned_in import text_warning
+from ddad_core.imaging.burned_in import search_size, text_warning_of
 from ddad_core.imaging.deidentify import Identity, deidentify
 from ddad_core.imaging.geometry import to_network_greys
 from ddad_core.imaging.stored import pack, thumbnail, to_stored
@@ -76,7 +76,7 @@ class Kept:
     """
 
     stored_as: StoredAs
-    data: bytes = field(repr=False)
+    data: bytes | memoryview = field(repr=False)
     pixel_sha256: str
     identity: Identity
     slope: float = 1.0
@@ -146,25 +146,26 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         RefusedImageError: It is no radiograph that can be read; the message says why.
     """
     radiograph = read_radiograph(data, vouched=wanted.vouched, sha256=wanted.sha256)
+    small = search_size(radiograph.pixels)
     return Prepared(
         sha256=radiograph.sha256,
         facts=radiograph.facts,
         windows=radiograph.windows,
-        warnings=_warnings(radiograph),
+        warnings=_warnings(radiograph, small),
         width=radiograph.width,
         height=radiograph.height,
         grey=to_network_greys(radiograph, wanted.sizes),
         display=display_of(radiograph, wanted.display_side) if wanted.display else None,
-        thumbnail=thumbnail(radiograph) if wanted.thumbnail else b"",
+        thumbnail=thumbnail(radiograph, small) if wanted.thumbnail else b"",
         kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
     )
 
 
-def _warnings(radiograph: Radiograph) -> tuple[str, ...]:
+def _warnings(radiograph: Radiograph, small: np.ndarray) -> tuple[str, ...]:
     """What reading found to say, and whether there is text in the picture."""
     if any("burned into" in sentence for sentence in radiograph.warnings):
         return radiograph.warnings  # the header says it already
-    text = text_warning(radiograph.pixels)
+    text = text_warning_of(small)
     return (*radiograph.warnings, text) if text else radiograph.warnings
 
 
@@ -197,7 +198,7 @@ def _kept(data: bytes, radiograph: Radiograph, keep: Keeping) -> Kept:
     digest = hashlib.sha256(f"{radiograph.height}x{radiograph.width}".encode())
     digest.update(np.ascontiguousarray(radiograph.pixels).data)
     if radiograph.facts.format == "dicom":
-        freed = deidentify(data, key=keep.key, site=keep.site)
+        freed = deidentify(data, key=keep.key, site=keep.site, sha256=radiograph.sha256)
         return Kept("dicom", freed.data, digest.hexdigest(), freed.identity)
     stored = to_stored(radiograph.pixels)
     done, encoded = cv2.imencode(".png", stored.values)

@@ -193,8 +193,16 @@ class Sandbox:
         self._lock = threading.Lock()
         self._closed = False
 
-    def prepare(self, data: bytes, wanted: Wanted) -> Prepared:
+    def prepare(
+        self, data: bytes | memoryview, wanted: Wanted, *, room: memoryview | None = None
+    ) -> Prepared:
         """As :func:`ddad_core.imaging.prepare.prepare`, in a child.
+
+        Args:
+            data: The whole file.
+            wanted: What to make.
+            room: Where a file to keep is put if it is large; into new memory if None. It may be
+                where ``data`` lies.
 
         Raises:
             RefusedImageError: The file is no radiograph that can be read, or reading it takes
@@ -213,7 +221,7 @@ class Sandbox:
             request = messages.ask(data, wanted, seconds, child.shared)
             reply = child.exchange(request, _patience(seconds))
             leaving = bool(reply.head.get("leaving"))
-            return messages.answered(reply, child.shared)
+            return messages.answered(reply, child.shared, room)
         except (_ChildLostError, messages.BrokenMessageError):
             assert child
             status = child.status()

@@ -97,7 +97,7 @@ class SharedMemory:
     def __init__(self, handle: int | None) -> None:
         self._map = None if handle is None else mmap.mmap(handle, SHARED_BYTES)
 
-    def put(self, data: bytes) -> int:
+    def put(self, data: bytes | memoryview) -> int:
         """Lay bytes down for the other side.
 
         Returns:
@@ -118,13 +118,25 @@ class SharedMemory:
             raise BrokenMessageError
         return self._map[:size]
 
+    def take_into(self, size: int, room: memoryview) -> memoryview:
+        """What the other side laid down, copied to the start of some memory.
+
+        Raises:
+            BrokenMessageError: There cannot be so much.
+        """
+        if self._map is None or not 0 <= size <= min(SHARED_BYTES, len(room)):
+            raise BrokenMessageError
+        with memoryview(self._map) as view:
+            room[:size] = view[:size]
+        return room[:size]
+
     def close(self) -> None:
         """Let go of it."""
         if self._map is not None:
             self._map.close()
 
 
-def ask(data: bytes, wanted: Wanted, seconds: float, shared: SharedMemory) -> Message:
+def ask(data: bytes | memoryview, wanted: Wanted, seconds: float, shared: SharedMemory) -> Message:
     """A request to prepare a file within so much processor time."""
     keep = {"key": wanted.keep.key.hex(), "site": wanted.keep.site} if wanted.keep else None
     size = shared.put(data)
@@ -192,8 +204,13 @@ def answer(prepared: Prepared, shared: SharedMemory) -> Message:
     return Message(head, blobs)
 
 
-def answered(message: Message, shared: SharedMemory) -> Prepared:
+def answered(message: Message, shared: SharedMemory, room: memoryview | None = None) -> Prepared:
     """What a child made of a file.
+
+    Args:
+        message: Its answer.
+        shared: Where a file to keep may lie.
+        room: Where to put it; into new memory if None.
 
     Raises:
         RefusedImageError: The child refused it.
@@ -203,9 +220,11 @@ def answered(message: Message, shared: SharedMemory) -> Prepared:
     if refused := head.get("refused"):
         raise RefusedImageError(str(refused[0]), str(refused[1]))
     try:
-        small, shown, stored, *greys = (bytes(blob) for blob in message.blobs)
+        small, shown, piped, *greys = (bytes(blob) for blob in message.blobs)
         display, kept, size = head["display"], head["kept"], int(head["shared"])
-        stored = shared.take(size) if size else stored
+        stored: bytes | memoryview = piped
+        if size:
+            stored = shared.take(size) if room is None else shared.take_into(size, room)
         return Prepared(
             sha256=str(head["sha256"]),
             facts=_facts(head["facts"]),

@@ -69,6 +69,23 @@ class FileSource:
         check_size_in_bytes(len(data))
         return data
 
+    def read_into(self, memory: memoryview) -> int:
+        """As :meth:`read`, into memory for more than ``MAX_FILE_BYTES``, without a copy.
+
+        Returns:
+            The length of the file.
+        """
+        try:
+            check_file_size(self.path)
+            with self.path.open("rb", buffering=0) as file:
+                size, memory = 0, memory[: MAX_FILE_BYTES + 1]  # it may have grown meanwhile
+                while more := file.readinto(memory[size:]):
+                    size += more
+        except OSError as error:
+            raise _unopened(error) from error
+        check_size_in_bytes(size)
+        return size
+
 
 @dataclass(frozen=True)
 class EntrySource:

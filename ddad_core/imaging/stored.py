@@ -62,13 +62,19 @@ def pack(values: np.ndarray) -> bytes:
     return zlib.compress(np.ascontiguousarray(little).tobytes(), level=level)
 
 
-def thumbnail(radiograph: Radiograph) -> bytes:
-    """Make a small square JPEG of the image under its default window, black around it."""
+def thumbnail(radiograph: Radiograph, smaller: np.ndarray | None = None) -> bytes:
+    """Make a small square JPEG of the image under its default window, black around it.
+
+    Args:
+        radiograph: The image.
+        smaller: The same picture made smaller, float32, if there is one: faster to start from.
+    """
     rows, columns = radiograph.pixels.shape
     scale = THUMBNAIL_SIDE / max(rows, columns)
     height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
     # First small, then windowed: the other way round costs ten times as much.
-    small = cv2.resize(radiograph.pixels, (width, height), interpolation=cv2.INTER_AREA)
+    source = radiograph.pixels if smaller is None else smaller
+    small = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA)
     grey = apply_window(small, default_window(radiograph))
     square = np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
     top, left = (THUMBNAIL_SIDE - height) // 2, (THUMBNAIL_SIDE - width) // 2

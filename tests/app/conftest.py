@@ -20,10 +20,52 @@ from app.services.container import Services
 from app.services.people import Person
 from app.settings import REPOSITORY, load_settings
 from ddad_core.imaging.sandbox import Sandbox
+from tests.databases import Databases, PostgresqlDatabases, SqliteDatabases, choose
 from tests.eight_maps import copy_weights, give_eight_maps, install
+from tests.postgresql import Server
 
 DEMO = REPOSITORY / "data" / "demo"
 GALLERY_FILES = ("00000150_002.png", "00001426_000.png", "00003391_001.png")
+ON_BOTH_DATABASES = (Path(__file__).parent / "store", Path(__file__).parent / "services")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of the store and of the services run on SQLite and on PostgreSQL.
+
+    A test marked ``sqlite_only`` says why it does not.
+    """
+    if "databases" not in metafunc.fixturenames:
+        return
+    both = any(metafunc.definition.path.is_relative_to(one) for one in ON_BOTH_DATABASES)
+    alone = metafunc.definition.get_closest_marker("sqlite_only")
+    kinds = ["sqlite", "postgresql"] if both and alone is None else ["sqlite"]
+    metafunc.parametrize("databases", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server, started when a test first asks for it."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """One database for each home: files, or databases of a real server."""
+    if request.param == "sqlite":
+        return choose(SqliteDatabases())
+    return choose(PostgresqlDatabases(request.getfixturevalue("postgresql")))
+
+
+@pytest.fixture(autouse=True)
+def _databases_go_with_their_folder(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not {"databases", "tmp_path"} <= set(request.fixturenames):
+        yield
+        return
+    databases, folder = (request.getfixturevalue(name) for name in ("databases", "tmp_path"))
+    yield
+    databases.forget(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,11 +106,12 @@ def small_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def build(small_gallery: Path) -> Callable[..., Services]:
+def build(small_gallery: Path, databases: Databases) -> Callable[..., Services]:
     """Wire the services to a home folder, as the program does when it starts."""
 
     def build_on(home: Path, weights: Path | None = None) -> Services:
         environ = {"DDAD_HOME": str(home), "DDAD_GALLERY": str(small_gallery), "DDAD_DEVICE": "cpu"}
+        environ |= databases.environ(home)
         if weights is not None:
             environ["DDAD_WEIGHTS"] = str(weights)
         return build_services(load_settings(environ))
@@ -99,9 +142,9 @@ def empty(home: Path, build: Callable[[Path], Services]) -> Services:
 
 
 @pytest.fixture
-def loaded_home(tmp_path: Path, _loaded_home: Path) -> Path:
+def loaded_home(tmp_path: Path, _loaded_home: Path, databases: Databases) -> Path:
     """A home of its own that holds the three cases of the small gallery."""
-    return Path(shutil.copytree(_loaded_home, tmp_path / "home"))
+    return databases.copy(_loaded_home, tmp_path / "home")
 
 
 @pytest.fixture

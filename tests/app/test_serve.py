@@ -1,7 +1,9 @@
 """`python -m app.serve`: real servers on free loopback ports, spoken to without a browser."""
 
+import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,19 +19,27 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from app import gate, serve
-from app.settings import REPOSITORY, ConfigurationError
+from app import serve
+from app.gate import COOKIE
+from app.gate.asgi import HEALTH
+from app.gate.pages import FIRST_ACCOUNT, SIGN_IN, SIGN_OUT
+from app.gate.requests import HostRules
+from app.opening import open_store
+from app.services.signing_in import SigningIn
+from app.settings import REPOSITORY, ConfigurationError, load_settings
 
-PASSWORD = "correct horse battery"
+NAME = "ana"
+PASSWORD = "violet kettle moss 41"
 SCRIPT = """
 import sys
 import streamlit as st
-from app.gate import ensure_guarded, serving_is_guarded
-ensure_guarded("0.0.0.0")
+from app import gate
+gate.ensure_guarded(st.get_option("server.address"))
+person = gate.who_acts(st.context.cookies)
 options = ("client.showErrorDetails", "client.toolbarMode", "server.maxUploadSize",
     "browser.gatherUsageStats", "server.fileWatcherType", "theme.base", "theme.primaryColor")
 st.write("MARKER", *[f"{name}={st.get_option(name)}" for name in options])
-st.write(f"guarded={serving_is_guarded()}", f"torch={'torch' in sys.modules}")
+st.write(f"person={person.name} from={person.address}", f"torch={'torch' in sys.modules}")
 st.write(f"bootstrap={'app.bootstrap' in sys.modules}")
 """
 
@@ -69,8 +79,8 @@ class Served:
     def sign_in(self, password=PASSWORD):
         reply = self.ask(
             "POST",
-            gate.SIGN_IN,
-            urlencode({"password": password}),
+            SIGN_IN,
+            urlencode({"name": NAME, "password": password}),
             Origin=f"http://127.0.0.1:{self.port}",
         )
         return reply, reply.getheader("set-cookie", "").partition(";")[0]
@@ -79,6 +89,12 @@ class Served:
         self.process.send_signal(how)
         _, errors = self.process.communicate(timeout=15)
         return self.process.returncode, errors
+
+
+def add_account(home):
+    store = open_store(load_settings({"DDAD_HOME": str(home)}))
+    SigningIn(store).create_first(NAME, "Ana Ruiz", PASSWORD, "")
+    return store
 
 
 def start(folder, **environment):
@@ -94,7 +110,12 @@ def start(folder, **environment):
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=folder,  # another folder than the repository's
-        env={**kept, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={
+            **kept,
+            "PYTHONPATH": str(REPOSITORY),
+            "DDAD_HOME": str(folder / "home"),
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,15 +129,15 @@ def start(folder, **environment):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    served = start(
-        tmp_path_factory.mktemp("guarded"), DDAD_ACCESS_PASSWORD=PASSWORD, DDAD_MAX_UPLOAD_MB="7"
-    )
+    folder = tmp_path_factory.mktemp("guarded")
+    add_account(folder / "home")
+    served = start(folder, DDAD_MAX_UPLOAD_MB="7")
     yield served
     if served.process.poll() is None:
         served.stop()
 
 
-def until_marker(stream, marker):
+def until_marker(stream, marker, wanted="delta"):
     """Run the page over a socket and read until it says the marker."""
     back = BackMsg()
     back.rerun_script.query_string = ""
@@ -126,12 +147,14 @@ def until_marker(stream, marker):
         message = ForwardMsg()
         message.ParseFromString(stream.recv(timeout=10))
         said += str(message.delta)
+        if message.WhichOneof("type") == wanted:
+            said += str(message)
     return said
 
 
 def test_it_says_where_it_is_once_it_is_there(guarded):
     assert guarded.said == f"DDAD Review is at http://127.0.0.1:{guarded.port}\n"
-    assert guarded.ask("GET", gate.HEALTH).status == 200
+    assert guarded.ask("GET", HEALTH).status == 200
     assert guarded.seconds < 15  # about 1 s; generous for a busy machine
 
 
@@ -163,7 +186,7 @@ def test_signed_out_http_gets_nothing_of_streamlit(guarded, method, path):
 
 
 def test_signed_out_websocket_gets_nothing(guarded):
-    for headers in ({}, {"Cookie": f"{gate.COOKIE}=made-up"}):
+    for headers in ({}, {"Cookie": f"{COOKIE}=made-up"}):
         with pytest.raises(InvalidStatus) as caught:
             guarded.socket(**headers)
         assert caught.value.response.status_code == 403
@@ -181,13 +204,13 @@ def test_signed_in_the_page_and_the_socket_work_until_sign_out(guarded):
         guarded.socket(Cookie=cookie, Origin="https://evil.example")
     with guarded.socket(Cookie=cookie) as stream:
         said = until_marker(stream, "bootstrap=")
-        assert guarded.ask("POST", gate.SIGN_OUT, Cookie=cookie).status == 303
+        assert guarded.ask("POST", SIGN_OUT, Cookie=cookie).status == 303
         with pytest.raises(ConnectionClosed) as caught:
             while True:
                 stream.recv(timeout=10)
         assert caught.value.rcvd.code == 1008
     assert guarded.ask("GET", "/", Cookie=cookie).status == 401
-    assert "guarded=True" in said
+    assert "person=ana from=127.0.0.1" in said
     # The project's options, whatever folder the server was started in.
     assert "client.showErrorDetails=none" in said
     assert "client.toolbarMode=minimal" in said
@@ -207,6 +230,30 @@ def test_an_upload_over_the_limit_is_refused_by_its_length(guarded):
     assert guarded.ask("PUT", path, Cookie=cookie, Content_Length=too_long).status == 413
 
 
+def test_an_upload_without_a_length_is_cut_off_at_the_limit(guarded):
+    """A real session of Streamlit, so that nothing but the size is wrong."""
+    _, cookie = guarded.sign_in()
+    health = guarded.ask("GET", "/_stcore/health", Cookie=cookie)
+    token = re.search(r"_streamlit_xsrf=([^;]*)", str(health.headers))[1]
+    with guarded.socket(Cookie=cookie) as stream:
+        said = until_marker(stream, "MARKER", wanted="new_session")
+        session = re.search(r'session_id: "([0-9a-f-]{36})"', said)[1]
+        with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as one:
+            head = (
+                f"PUT /_stcore/upload_file/{session}/f HTTP/1.1\r\n"
+                f"Host: 127.0.0.1:{guarded.port}\r\nTransfer-Encoding: chunked\r\n"
+                f"Cookie: {cookie}; _streamlit_xsrf={token}\r\nX-Xsrftoken: {token}\r\n"
+                "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+            )
+            one.sendall(head.encode())
+            begin = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+            one.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
+            with contextlib.suppress(OSError):  # closed before all was sent, as it should be
+                for _ in range(12):
+                    one.sendall(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
+            assert one.recv(12) == b"HTTP/1.1 413"
+
+
 def test_interrupting_ends_it_in_order_with_a_socket_open(guarded):
     _, cookie = guarded.sign_in()
     with guarded.socket(Cookie=cookie) as stream:
@@ -218,20 +265,60 @@ def test_interrupting_ends_it_in_order_with_a_socket_open(guarded):
     assert errors == ""
 
 
-def test_on_loopback_no_password_is_needed_but_the_host_must_be_this_machine(tmp_path):
+def test_first_start_asks_for_the_first_account_and_goes_on_from_there(tmp_path):
     served = start(tmp_path)
     try:
-        assert "<title>Streamlit</title>" in served.ask("GET", "/").text
+        hint = served.process.stdout.readline()
+        assert "setup code" in hint
+        assert served.ask("GET", "/").status == 401
+        assert "There is no account yet" in served.ask("GET", "/").text
         assert served.ask("GET", "/", Host="evil.example").status == 400
         with pytest.raises(InvalidStatus) as caught:
             served.socket("evil.example", Origin=f"http://evil.example:{served.port}")
         assert caught.value.response.status_code == 403
-        with served.socket(Origin=f"http://127.0.0.1:{served.port}") as stream:
+        form = {"name": NAME, "full_name": "Ana", "password": PASSWORD, "again": PASSWORD}
+        made = served.ask("POST", FIRST_ACCOUNT, urlencode(form))
+        assert made.status == 303
+        cookie = made.getheader("set-cookie").partition(";")[0]
+        with served.socket(Cookie=cookie) as stream:
             until_marker(stream, "MARKER")
     finally:
         status, errors = served.stop(signal.SIGTERM)
     assert errors == ""
     assert status in (0, -signal.SIGTERM)
+    again = start(tmp_path)
+    try:
+        assert again.ask("GET", "/", Cookie=cookie).status == 200  # over the restart
+        assert "There is no account yet" not in again.ask("GET", "/").text
+    finally:
+        assert again.stop()[1] == ""
+    store = open_store(load_settings({"DDAD_HOME": str(tmp_path / "home")}))
+    with store.reading() as repositories:
+        events = list(repositories.audit.find())
+    changes = [event for event in events if event.action == "settings changed"]
+    # The port of the second start is another.
+    assert [sorted(event.after) for event in changes][0] == ["PORT"]
+    assert "DDAD_SITE" in changes[-1].after and changes[-1].before is None
+
+
+def test_the_demonstration_opens_without_an_account_in_a_home_of_its_own(tmp_path):
+    served = start(tmp_path, DDAD_DEMO="1", DDAD_DEMO_HOME=str(tmp_path / "demo"))
+    try:
+        assert "<title>Streamlit</title>" in served.ask("GET", "/").text
+        assert served.ask("GET", "/", Host="evil.example").status == 400
+        with served.socket() as stream:
+            assert "person=Demonstration" in until_marker(stream, "bootstrap=")
+    finally:
+        served.stop(signal.SIGTERM)
+    assert not (tmp_path / "home").exists()
+    assert (tmp_path / "demo" / "ddad.sqlite").exists()
+
+
+def test_a_demonstration_of_a_database_with_accounts_is_refused(tmp_path, capsys):
+    add_account(tmp_path / "home")
+    environment = {"DDAD_DEMO": "1", "DDAD_DEMO_HOME": str(tmp_path / "home")}
+    assert serve.main(["--port", str(free_port())], environment) == 2
+    assert "has accounts" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -240,23 +327,22 @@ def nothing_listens(monkeypatch):
 
 
 @pytest.mark.usefixtures("nothing_listens")
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "", "192.0.2.1", "0", "::ffff:127.0.0.1", "2001:db8::1"]
-)
-def test_an_open_address_without_a_password_is_refused_in_one_sentence(host, capsys):
-    assert serve.main(["--host", host, "--port", "18999"], {}) == 2
-    assert serve.main(["--port", "18999"], {"DDAD_HOST": host or "0.0.0.0"}) == 2
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "0", "2001:db8::1"])
+def test_a_demonstration_on_an_open_address_is_refused_in_one_sentence(host, capsys):
+    assert serve.main(["--host", host, "--port", "18999"], {"DDAD_DEMO": "1"}) == 2
+    given = {"DDAD_HOST": host or "0.0.0.0", "DDAD_DEMO": "1"}
+    assert serve.main(["--port", "18999"], given) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 2
-    assert "can be reached from other machines." in captured.err
-    assert "Set DDAD_ACCESS_PASSWORD" in captured.err
+    assert "can be reached from other machines" in captured.err
+    assert "unset DDAD_DEMO" in captured.err
 
 
 @pytest.mark.usefixtures("nothing_listens")
 @pytest.mark.parametrize(
     "environment",
-    [{"DDAD_ACCESS_PASSWORD": "short"}, {"DDAD_ACCESS_PASSWORD": " " * 20}, {"PORT": "x"}],
+    [{"DDAD_ACCESS_PASSWORD": "correct horse battery"}, {"DDAD_DEMO": "2"}, {"PORT": "x"}],
 )
 def test_a_bad_setting_is_refused_in_one_sentence(environment, capsys):
     assert serve.main(["--host", "0.0.0.0"], environment) == 2
@@ -277,18 +363,22 @@ def test_a_name_is_judged_by_all_the_addresses_it_stands_for(monkeypatch, capsys
         ],
     )
     for host in known:
-        assert serve.main(["--host", host], {}) == 2
-        assert f"{host} can be reached from other machines." in capsys.readouterr().err
+        assert serve.main(["--host", host], {"DDAD_DEMO": "1"}) == 2
+        assert f"{host} can be reached from other machines" in capsys.readouterr().err
     known["ward-pc"] = ["127.0.1.1"]
-    serve.check_addresses("ward-pc", serve.resolve("ward-pc", 1), "")
+    serve.check_demonstration("ward-pc", serve.resolve("ward-pc", 1))
 
 
-def test_a_password_allows_an_open_address():
-    serve.check_addresses("0.0.0.0", serve.resolve("0.0.0.0", 18999), PASSWORD)
+def test_which_hosts_are_answered_follows_from_where_it_serves():
+    near, far = serve.resolve("127.0.0.1", 18999), serve.resolve("0.0.0.0", 18999)
+    plain, named = load_settings({}), load_settings({"DDAD_ALLOWED_HOSTS": "a.example"})
+    assert serve._rules(plain, near).hosts == HostRules()
+    assert serve._rules(plain, far).hosts == HostRules(any_address=True)
+    assert serve._rules(named, far).hosts == HostRules(frozenset({"a.example"}))
 
 
 def test_an_unknown_name_is_refused_in_one_sentence(capsys):
-    assert serve.main(["--host", "no such name"], {"DDAD_ACCESS_PASSWORD": PASSWORD}) == 2
+    assert serve.main(["--host", "no such name"], {}) == 2
     assert capsys.readouterr().err.startswith("No address is known for 'no such name'.")
     with pytest.raises(ConfigurationError):
         serve.resolve("a" * 70 + ".example", 80)  # not a name at all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import shutil
 import socket
@@ -16,13 +17,23 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
+from app.opening import open_store
+from app.services.passwords import hash_password
+from app.settings import load_settings
+from app.store.account_records import NewUser, Role, UserRecord
 from tests.eight_maps import copy_weights, give_eight_maps
 
+PASSWORD = "violet kettle moss 41"
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+
+
+@functools.cache
+def password_hash() -> str:
+    return hash_password(PASSWORD)
 
 
 def free_port() -> int:
@@ -44,24 +55,41 @@ class Server:
             "PORT": str(self.port),
             "PYTHONPATH": str(REPOSITORY),
         }
-        self.environ.pop("DDAD_ACCESS_PASSWORD", None)
-        self.admin, self.serve = "app.cli", "app.serve"
+        self.home = home
+        self.idle_seconds: int | None = None
+        self.admin, self.serve = "app.cli", "tests.browser.served"
         if weights is not None:
             self.environ["DDAD_WEIGHTS"] = str(weights)
-            self.admin = self.serve = "tests.eight_maps"
+            self.admin = "tests.eight_maps"
+            self.environ["DDAD_TEST_EIGHT_MAPS"] = "1"
         self.process: subprocess.Popen[bytes] | None = None
 
     def import_gallery(self) -> None:
         command = [sys.executable, "-m", self.admin, "import", "--gallery"]
         subprocess.run(command, check=True, env=self.environ, cwd=REPOSITORY, timeout=120)
 
+    def add_user(self, name: str, *roles: Role, full_name: str = "") -> UserRecord:
+        """An account whose password is `PASSWORD`; without roles it has all but administrator."""
+        store = open_store(load_settings({"DDAD_HOME": str(self.home)}))
+        new = NewUser(
+            name=name,
+            full_name=full_name or name,
+            roles=roles or ("reader", "arbiter", "lead", "auditor"),
+            password_hash=password_hash(),
+            created_by="test",
+        )
+        with store.writing() as repositories:
+            return repositories.users.by_name(name) or repositories.users.add(new)
+
     def start(self) -> None:
         command = [sys.executable, "-m", self.serve]
+        if self.idle_seconds is not None:
+            command.append(str(self.idle_seconds))
         self.process = subprocess.Popen(command, env=self.environ, cwd=REPOSITORY)
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
-                with urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:
+                with urlopen(f"{self.url}/gate/health", timeout=2) as answer:
                     if answer.status == 200:
                         return
             except OSError:
@@ -139,14 +167,21 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture
-def enter() -> Callable[[Page, Server, str], None]:
-    """Open the app and say who is reading."""
+def sign_in(page: Page, server: Server, name: str) -> None:
+    """Give the page's browser the cookie of a session; the form itself has its own test."""
+    form = {"name": name, "password": PASSWORD}
+    answer = page.context.request.post(f"{server.url}/gate/sign-in", form=form, max_redirects=0)
+    assert answer.status == 303, answer.text()
 
-    def entering(page: Page, server: Server, name: str = "Dr Browser") -> None:
+
+@pytest.fixture
+def enter() -> Callable[..., None]:
+    """Open the app, signed in as somebody who may do everything but look after accounts."""
+
+    def entering(page: Page, server: Server, name: str = "Dr Browser", *roles: Role) -> None:
+        server.add_user(name, *roles)
+        sign_in(page, server, name)
         page.goto(server.url)
-        page.get_by_label("Your name").fill(name)
-        page.get_by_role("button", name="Start", exact=True).click()
         page.get_by_role("button", name="Start reading").wait_for()
 
     return entering

@@ -45,6 +45,7 @@ def caselist(
                 "score_title": row.score_title,
                 "score": row.score,
                 "flagged": row.flagged,
+                "hidden": row.hidden,
                 "warnings": list(row.warnings),
                 "verdict": row.verdict,
                 "others": row.other_readers,

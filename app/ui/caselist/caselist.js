@@ -10,7 +10,7 @@ function element(name, className, text) {
 function scoreOf(row) {
   const score = element("span", "score");
   if (row.score === null) {
-    score.append(element("span", "unscored", "Not scored"));
+    score.append(element("span", "unscored", row.hidden ? "After your verdict" : "Not scored"));
     return score;
   }
   const track = element("span", "track");
@@ -34,7 +34,7 @@ function rowOf(row, open) {
   const name = element("span", "name");
   name.append(element("b", "", row.label), element("small", "", row.facts));
   const score = scoreOf(row);
-  const flag = element("span", row.flagged ? "flag on" : "flag", row.flagged ? "Flagged" : "–");
+  const flag = element("span", row.flagged ? "flag on" : "flag", row.flagged ? "Flagged" : row.hidden ? "" : "–");
   const warning = element("span", "warn", row.warnings.length ? "Warning" : "");
   warning.title = row.warnings.join("\n");
   const read = element("span", row.verdict ? "read" : "read unread");

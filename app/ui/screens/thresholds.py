@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from app.services.people import Action
 from app.services.tuning import SOURCE_TITLES, Source, ThresholdEffect, TuningEvidence
 from app.ui.charts import histogram_figure, roc_figure
 from app.ui.chrome import figure, section, warnings
@@ -58,7 +59,8 @@ def show(context: Context) -> None:
     effect = context.services.tuning.effect(evidence, threshold)
     _figures(evidence, effect)
     _charts(evidence, effect, threshold)
-    _save(context, evidence, threshold)
+    if Action.SET_OPERATING_POINT in context.allowed:
+        _save(context, evidence, threshold)
     _history(evidence)
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
+import mmap
 import os
 import pickle
 import zipfile
@@ -258,6 +260,27 @@ def test_a_file_comes_back_byte_for_byte(files, tmp_path, kind, ending):
     assert files.file(SHA, kind, stored_sha256=hashlib.sha256(data).hexdigest()) == data
     assert files.file(SHA, kind, stored_sha256=None) == data
     assert kept(tmp_path) == [tmp_path / "images" / "ab" / f"{SHA}.{ending}"]
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 3 * 4096, 5 * 4096 + 17])
+@pytest.mark.parametrize("refusing", [False, True])
+def test_a_file_from_the_start_of_a_page_comes_back_byte_for_byte(
+    files, monkeypatch, size, refusing
+):
+    if refusing:  # a file system that takes nothing past the cache
+        write = os.write
+
+        def strict(handle, data):
+            if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return write(handle, data)
+
+        monkeypatch.setattr(os, "write", strict)
+    memory = mmap.mmap(-1, 2**20)
+    memory[:] = os.urandom(2**20)
+    data = memoryview(memory)[:size]
+    files.put_file(SHA, data, "dicom")
+    assert files.file(SHA, "dicom", stored_sha256=None) == bytes(data)
 
 
 def test_a_changed_file_is_damaged_and_an_absent_one_missing(files, tmp_path):

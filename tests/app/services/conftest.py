@@ -8,7 +8,7 @@ import pytest
 from app.services.container import Services
 from app.services.models import ModelService
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 
 Ids = dict[str, int]
 

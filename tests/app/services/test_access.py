@@ -16,15 +16,13 @@ from app.services.people import (
 )
 from app.store.account_records import NewSession, NewUser, Role, UserRecord
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> UnitOfWork:
-    url = f"sqlite:///{tmp_path / 'access.sqlite'}"
-    migrate(url)
-    return UnitOfWork(create_store_engine(url))
+def store(databases: Databases, tmp_path: Path) -> UnitOfWork:
+    return UnitOfWork(create_store_engine(databases.url(tmp_path)))
 
 
 def account(store: UnitOfWork, *roles: Role) -> UserRecord:

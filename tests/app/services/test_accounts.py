@@ -20,9 +20,9 @@ from app.services.signing_in import (
 )
 from app.store.account_records import AuditEvent
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
+from tests.databases import Databases
 
 PASSWORD = "seventeen quiet herons"
 OTHER = "under the brass lantern"
@@ -45,10 +45,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> UnitOfWork:
-    url = f"sqlite:///{tmp_path / 'accounts.sqlite'}"
-    migrate(url)
-    return UnitOfWork(create_store_engine(url), now=clock)
+def store(databases: Databases, tmp_path: Path, clock: Clock) -> UnitOfWork:
+    return UnitOfWork(create_store_engine(databases.url(tmp_path)), now=clock)
 
 
 @pytest.fixture
@@ -110,13 +108,17 @@ def test_of_two_first_accounts_at_once_one_is_made(accounts: AccountsService) ->
 
 
 def test_signing_in_gives_a_token_that_is_kept_nowhere(
-    accounts: AccountsService, store: UnitOfWork, ana: Person, tmp_path: Path
+    accounts: AccountsService,
+    store: UnitOfWork,
+    ana: Person,
+    databases: Databases,
+    tmp_path: Path,
 ) -> None:
     found = accounts.sign_in("ANA", PASSWORD, "192.0.2.9")
     assert len(found.token) >= 43 and found.token not in repr(found)
     assert found.session.token_sha256 == signing_in.token_hash(found.token)
     assert (found.session.address, found.session.method) == ("192.0.2.9", "password")
-    everything = (tmp_path / "accounts.sqlite").read_bytes()
+    everything = databases.everything(tmp_path)
     assert found.token.encode() not in everything
     assert PASSWORD.encode() not in everything
     assert b"$argon2id$" in everything

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import sqlite3
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,10 @@ import pytest
 from app.services.container import Services
 from app.services.models import default_map
 from app.services.people import Person
-from app.services.reading import MAP_HINTS, ReadDraft
+from app.services.read_draft import ReadDraft
+from app.services.reading import MAP_HINTS
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
+from tests.databases import Databases
 from tests.eight_maps import (
     DEFAULT_MAP,
     HOT,
@@ -32,6 +33,8 @@ Build = Callable[..., Services]
 Draft = Callable[..., ReadDraft]
 Ids = dict[str, int]
 MODEL = "nih-ae-u"
+
+pytestmark = pytest.mark.sqlite_only("what it looks at is models: the rows are the same")
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_map_shown_first_is_the_cards_or_that_of_its_score(
 
 
 def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
-    loaded: Services, services: Services, loaded_home: Path, ana: Person
+    loaded: Services, services: Services, loaded_home: Path, ana: Person, databases: Databases
 ) -> None:
     before = {row.image_id: row for row in loaded.worklist.list(ana).rows}
     rows = services.worklist.list(ana).rows
@@ -97,9 +100,8 @@ def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
         assert (row.score, row.score_title) == (pytest.approx(score), "R_dual")
         assert row.flagged is (score >= THRESHOLD)
         assert row.percentile == pytest.approx(100 * sum(n < score for n in NORMALS) / len(NORMALS))
-    with sqlite3.connect(loaded_home / "ddad.sqlite") as connection:
-        stored = connection.execute("SELECT score_name, score = r_dual FROM scores").fetchall()
-    assert stored == [("r_dual", 1)] * 3  # in place of the old ones, not beside them
+    stored = databases.query(loaded_home, "SELECT score_name, score = r_dual FROM scores")
+    assert stored == [("r_dual", True)] * 3  # in place of the old ones, not beside them
 
 
 def test_every_score_is_exported(services: Services, image_id: int, ana: Person) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 from app.services.container import Services
 from app.services.exporting import COLUMNS, Export
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.store.records import Box
+from tests.databases import Databases
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -170,25 +170,30 @@ def test_scores_of_every_model_are_exported(loaded: Services, ids: Ids, ana: Per
 
 
 def test_scores_and_operating_points_of_earlier_weights_are_exported(
-    loaded: Services, loaded_home: Path, ids: Ids, ana: Person, draft: Draft
+    loaded: Services,
+    loaded_home: Path,
+    databases: Databases,
+    ids: Ids,
+    ana: Person,
+    draft: Draft,
 ) -> None:
     """A read may name an operating point; it must not dangle once the model is replaced."""
     loaded.tuning.save(ana, MODEL, 0.5, "trial")
     loaded.reading.save(ana, ids["00000150"], MODEL, draft())
-    with sqlite3.connect(loaded_home / "ddad.sqlite") as connection:
-        connection.execute(
-            "INSERT INTO operating_points (model_name, model_hash, score_name, threshold, version,"
-            " policy, reason, set_by, set_at) VALUES ('nih-ae-u', ?, 'a_inter', 1, 1, 'p', 'r',"
-            " 'a', '2026-01-01 00:00:00')",
-            ("0" * 64,),
-        )
-        connection.execute(
-            "INSERT INTO scores (image_id, model_name, model_hash, a_rec, a_rec_single, a_intra,"
-            " a_inter, score_name, score, p_value, percentile, warnings, seconds, scored_at)"
-            " SELECT image_id, model_name, ?, a_rec, a_rec_single, a_intra, a_inter, score_name,"
-            " score, p_value, percentile, warnings, seconds, scored_at FROM scores LIMIT 1",
-            ("0" * 64,),
-        )
+    digest = "0" * 64
+    databases.query(
+        loaded_home,
+        "INSERT INTO operating_points (model_name, model_hash, score_name, threshold, version,"
+        f" policy, reason, set_by, set_at) VALUES ('nih-ae-u', '{digest}', 'a_inter', 1, 1, 'p',"
+        " 'r', 'a', '2026-01-01 00:00:00')",
+    )
+    databases.query(
+        loaded_home,
+        "INSERT INTO scores (image_id, model_name, model_hash, a_rec, a_rec_single, a_intra,"
+        " a_inter, score_name, score, p_value, percentile, warnings, seconds, scored_at)"
+        f" SELECT image_id, model_name, '{digest}', a_rec, a_rec_single, a_intra, a_inter,"
+        " score_name, score, p_value, percentile, warnings, seconds, scored_at FROM scores LIMIT 1",
+    )
     export = loaded.exporting.export(Person.named("Ana"))
     assert (len(parsed(export, "operating_points")), len(parsed(export, "scores"))) == (2, 4)
 

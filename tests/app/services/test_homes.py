@@ -9,6 +9,7 @@ from app.services.container import Services
 from app.services.people import Person
 
 
+@pytest.mark.sqlite_only("about the database file in an oddly named folder")
 @pytest.mark.parametrize(
     "name",
     [

@@ -9,19 +9,17 @@ import pytest
 
 from app.services.identity import Conflict, Known, New, place
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.records import ImageRecord, NewImage
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 Add = Callable[..., ImageRecord]
 PIXELS, OTHER_PIXELS = "1" * 64, "2" * 64
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> UnitOfWork:
-    url = f"sqlite:///{tmp_path / 'ddad.sqlite'}"
-    migrate(url)
-    return UnitOfWork(create_store_engine(url))
+def store(databases: Databases, tmp_path: Path) -> UnitOfWork:
+    return UnitOfWork(create_store_engine(databases.url(tmp_path)))
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from app.services.container import Services
 from app.services.intake import UPLOAD, Provenance
 from app.services.models import ModelService
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
+from app.services.worklist import Wish
 from app.settings import REPOSITORY, load_settings
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
@@ -31,13 +32,17 @@ from ddad_core.imaging.sources import FileSource
 from ddad_core.registry import load_model
 from ddad_core.scoring import Scorer
 from ddad_core.vocabulary import MAP_TITLES
+from tests.databases import current
 
 PLANTED = "MUSTERMANN_ERIKA_19620812.png"
 AGES = {None: "nih-ae-u", 2.0: "kermany-ae-u-128", 55.0: "nih-ae-u"}
 
 
+PIXELS = "what it looks at is pixels and files: the rows are the same"
+
+
 def store_of(home: Path) -> UnitOfWork:
-    return UnitOfWork(create_store_engine(f"sqlite:///{home / 'ddad.sqlite'}"))
+    return UnitOfWork(create_store_engine(current().url(home)))
 
 
 def files_of(home: Path) -> list[str]:
@@ -213,6 +218,7 @@ def test_bytes_stored_by_another_session_meanwhile_are_one_case(
 
 
 @pytest.mark.parametrize("age", list(AGES), ids=str)
+@pytest.mark.sqlite_only(PIXELS)
 def test_age_chooses_the_model_and_the_score_is_the_scorers(
     empty: Services, home: Path, ana: Person, png_bytes: bytes, age: float | None
 ) -> None:
@@ -242,6 +248,7 @@ def test_age_chooses_the_model_and_the_score_is_the_scorers(
 
 
 @pytest.mark.parametrize("kind", ["png_bytes", "dicom_bytes"])
+@pytest.mark.sqlite_only(PIXELS)
 def test_stored_pixels_score_as_the_file_did(
     empty: Services, home: Path, ana: Person, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -255,6 +262,7 @@ def test_stored_pixels_score_as_the_file_did(
     assert case.judgement.score.score == pytest.approx(direct.score, rel=1e-6)
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_curved_windows_come_back_as_the_file_has_them(
     empty: Services, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
@@ -270,6 +278,7 @@ def test_curved_windows_come_back_as_the_file_has_them(
     assert case.presets == windows and case.display.window == windows[0]
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_header_age_wins_over_what_is_known_besides(
     empty: Services, ana: Person, changed_dicom: Callable[..., bytes]
 ) -> None:
@@ -289,6 +298,7 @@ def test_header_age_wins_over_what_is_known_besides(
         ({"Modality": "SC"}, "SC"),
     ],
 )
+@pytest.mark.sqlite_only(PIXELS)
 def test_doubtful_image_is_scored_with_a_warning(
     empty: Services,
     ana: Person,
@@ -298,11 +308,12 @@ def test_doubtful_image_is_scored_with_a_warning(
 ) -> None:
     outcome = empty.intake.take(ana, "x", changed_dicom(**attributes))
     assert outcome.status == "warned" and words in outcome.reason
-    row = empty.worklist.list(ana, show="warned").rows[0]
+    row = empty.worklist.list(ana, Wish(show="warned")).rows[0]
     assert " ".join(row.warnings) == outcome.reason
     assert empty.reading.open_case(ana, row.image_id).warnings == row.warnings
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_file_on_disk_is_taken_and_a_missing_or_huge_one_refused(
     empty: Services, ana: Person, tmp_path: Path, small_png: Callable[[int], bytes]
 ) -> None:
@@ -330,13 +341,14 @@ def test_score_of_an_interrupted_intake_is_made_up_for(
     assert [row.score > 0 for row in rows] == [True]
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_inverted_upload_is_kept_and_scored_with_a_warning(
     empty: Services, ana: Person, small_png: Callable[[int], bytes]
 ) -> None:
     grey = 255 - cv2.imdecode(np.frombuffer(small_png(1), np.uint8), cv2.IMREAD_GRAYSCALE)
     outcome = empty.intake.take(ana, "x", cv2.imencode(".png", grey)[1].tobytes())
     assert (outcome.status, outcome.reason) == ("warned", INVERTED)
-    row = empty.worklist.list(ana, show="warned").rows[0]
+    row = empty.worklist.list(ana, Wish(show="warned")).rows[0]
     assert row.warnings == (INVERTED,)
     assert empty.reading.open_case(ana, row.image_id).warnings == (INVERTED,)
 
@@ -399,6 +411,7 @@ def test_a_patients_images_are_linked_and_nameless_ones_are_not(
     assert row_count(home) == 5
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_originals_are_kept_only_if_a_setting_says_so(
     home: Path, ana: Person, dicom_bytes: bytes, build: Callable[..., Services]
 ) -> None:
@@ -425,6 +438,7 @@ def test_the_stored_file_says_that_it_names_nobody(
     assert stored.preamble == bytes(128) and "MUSTERMANN" not in str(stored)
 
 
+@pytest.mark.sqlite_only(PIXELS)
 def test_text_in_the_picture_is_warned_of(empty: Services, ana: Person) -> None:
     grey = cv2.imread(str(REPOSITORY / "data/demo/00001426_000.png"), cv2.IMREAD_GRAYSCALE)
     cv2.putText(grey, "MUSTERMANN ERIKA 1962", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 255, 3)

@@ -10,15 +10,17 @@ from sqlalchemy import text
 from app.services.container import Services
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.worklist import Wish
 from app.store.engine import create_store_engine
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 
 @pytest.fixture
-def images(loaded: Services, loaded_home: Path) -> list[ImageRecord]:
+def images(loaded: Services, loaded_home: Path, databases: Databases) -> list[ImageRecord]:
     """Three images: the first two of one patient, the first and the third in conflict."""
-    engine = create_store_engine(f"sqlite:///{loaded_home / 'ddad.sqlite'}")
+    engine = create_store_engine(databases.url(loaded_home))
     with engine.begin() as connection:
         connection.execute(text("UPDATE images SET patient = 'P-1' WHERE id IN (1, 2)"))
         connection.execute(text("UPDATE images SET instance = 'I-1' WHERE id IN (1, 3)"))
@@ -54,7 +56,7 @@ def test_nobody_is_not_a_patient(loaded: Services, ana: Person):
 
 
 def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRecord], ana: Person):
-    rows = loaded.worklist.list(ana, show="warned").rows
+    rows = loaded.worklist.list(ana, Wish(show="warned")).rows
     warned = {row.image_id for row in rows if any("SOP Instance UID" in w for w in row.warnings)}
     assert warned == {1, 3}
 

@@ -11,16 +11,14 @@ from app.gateways.files import FilesError
 from app.services.container import Services
 from app.services.pseudonym_key import pseudonym_key
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.records import NewImage
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> UnitOfWork:
-    url = f"sqlite:///{tmp_path / 'ddad.sqlite'}"
-    migrate(url)
-    return UnitOfWork(create_store_engine(url))
+def store(databases: Databases, tmp_path: Path) -> UnitOfWork:
+    return UnitOfWork(create_store_engine(databases.url(tmp_path)))
 
 
 @pytest.fixture
@@ -39,11 +37,11 @@ def add_named_image(store: UnitOfWork, **identity: str) -> None:
 
 
 def test_a_first_start_makes_a_key_and_keeps_only_its_fingerprint(
-    store: UnitOfWork, path: Path, tmp_path: Path
+    store: UnitOfWork, path: Path, databases: Databases, tmp_path: Path
 ):
     key = pseudonym_key(store, path)
     assert pseudonym_key(store, path) == key
-    database = (tmp_path / "ddad.sqlite").read_bytes()
+    database = databases.everything(tmp_path)
     assert key not in database and key.hex().encode() not in database
     with store.reading() as repositories:
         assert len(repositories.installation.get("pseudonym_key_check") or "") == 16
@@ -83,11 +81,14 @@ def test_a_lost_key_that_nothing_depends_on_is_made_anew(store: UnitOfWork, path
 
 
 def test_the_program_starts_with_a_key_and_refuses_without_the_one_it_had(
-    loaded: Services, loaded_home: Path, build: Callable[[Path], Services]
+    loaded: Services,
+    loaded_home: Path,
+    build: Callable[[Path], Services],
+    databases: Databases,
 ):
     path = loaded_home / "pseudonym.key"
     assert len(path.read_text()) == 65
-    store = UnitOfWork(create_store_engine(f"sqlite:///{loaded_home / 'ddad.sqlite'}"))
+    store = UnitOfWork(create_store_engine(databases.url(loaded_home)))
     add_named_image(store, patient="P-1")
     path.unlink()
     with pytest.raises(FilesError, match="missing"):

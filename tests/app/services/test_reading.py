@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.bootstrap import build_services
 from app.gateways.files import FilesError
 from app.services.container import Services
 from app.services.people import Person
-from app.services.reading import COMMENT_LIMIT, FINDINGS, MAX_BOXES, ReadDraft
-from app.settings import REPOSITORY
+from app.services.read_draft import COMMENT_LIMIT, FINDINGS, MAX_BOXES, ReadDraft
+from app.services.reading import UNAIDED
+from app.services.worklist import Wish
+from app.settings import REPOSITORY, load_settings
 from app.store.records import Box
 from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.vocabulary import MAP_TITLES
+from tests.databases import Databases, current
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -26,11 +29,9 @@ NAN, INF = math.nan, math.inf
 
 
 def reads_in(home: Path) -> int:
-    with sqlite3.connect(home / "ddad.sqlite") as connection:
-        counts = [
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("reads", "boxes")
-        ]
+    counts = [
+        current().query(home, f"SELECT count(*) FROM {table}")[0][0] for table in ("reads", "boxes")
+    ]
     return sum(counts)
 
 
@@ -299,3 +300,89 @@ def test_damaged_maps_are_made_anew(
     for path in (loaded_home / "maps").rglob("*.npz"):
         path.write_bytes(path.read_bytes()[:-20])
     loaded.reading.open_case(ana, ids["00000150"])
+
+
+# Unaided first
+
+
+def test_nothing_of_the_ai_leaves_before_the_first_verdict(
+    loaded: Services, ana: Person, ben: Person, draft: Draft
+) -> None:
+    case = loaded.worklist.list(ana).rows[0].image_id
+    view = loaded.reading.open_case(ana, case, unaided=True)
+    assert view.unaided and view.judgement is None and view.refusal == UNAIDED
+    assert view.warnings == view.image.warnings
+    saved = loaded.reading.save(
+        ana,
+        case,
+        view.model.name,
+        draft("normal", map_name="inter", pixel_threshold=1.0, opacity=0.5, ai_visible=True,
+              agreement={"inter": "helpful"}),
+        unaided=True,
+    )  # fmt: skip
+    assert (saved.stage, saved.ai_visible, saved.map_name) == ("unaided", False, None)
+    assert (saved.pixel_threshold, saved.opacity, saved.agreement) == (None, None, {})
+    assert saved.score is not None and saved.model_hash  # on record, though it was not shown
+    after = loaded.reading.open_case(ana, case, unaided=True)
+    assert not after.unaided and after.judgement is not None
+    revised = loaded.reading.save(
+        ana, case, view.model.name, draft("abnormal", agreement={"inter": "misleading"}),
+        unaided=True,
+    )  # fmt: skip
+    assert (revised.stage, revised.revision) == ("aided", 2)
+    assert revised.agreement == {"inter": "misleading"}
+    assert [r.verdict for r in after.history] == ["normal"]
+    assert loaded.reading.open_case(ben, case, unaided=True).unaided  # each for themselves
+
+
+def test_the_setting_hides_whatever_the_screen_asks(
+    loaded_home: Path, small_gallery: Path, ana: Person, draft: Draft, databases: Databases
+) -> None:
+    environ = databases.environ(loaded_home) | {
+        "DDAD_HOME": str(loaded_home),
+        "DDAD_GALLERY": str(small_gallery),
+        "DDAD_DEVICE": "cpu",
+        "DDAD_UNAIDED_FIRST": "1",
+        "DDAD_FINDINGS": "Device,  Rib fracture ,,Nodule or mass",
+    }
+    services = build_services(load_settings(environ))
+    found = services.worklist.list(ana, Wish(sort="score"))
+    assert found.flagged is None
+    assert {(row.score, row.percentile, row.flagged, row.hidden) for row in found.rows} == {
+        (None, None, False, True)
+    }
+    assert [row.added_at for row in found.rows] == sorted(
+        (row.added_at for row in found.rows), reverse=True
+    )
+    assert services.worklist.list(ana, Wish("flagged")).matching == 3
+    case = found.rows[0].image_id
+    assert services.reading.open_case(ana, case).judgement is None
+    saved = services.reading.save(
+        ana, case, "nih-ae-u", draft("normal", findings=("Rib fracture",))
+    )
+    assert saved.stage == "unaided" and saved.findings == ("Rib fracture",)
+    assert services.reading.findings[-2:] == ("Device", "Rib fracture")
+    row = next(r for r in services.worklist.list(ana).rows if r.image_id == case)
+    assert row.score is not None and not row.hidden
+    auditor = Person("olga", frozenset({"auditor"}))  # has no verdict to protect
+    assert services.reading.open_case(auditor, case).judgement is not None
+    assert services.worklist.list(auditor).flagged is not None
+
+
+@pytest.mark.parametrize("agreement", [{"inter": "great"}, {"nothing": "helpful"}])
+def test_what_is_said_of_a_map_must_be_of_the_list(
+    loaded: Services, ana: Person, draft: Draft, agreement: dict[str, str]
+) -> None:
+    case = loaded.worklist.list(ana).rows[0].image_id
+    with pytest.raises(RequestError):
+        loaded.reading.save(ana, case, "nih-ae-u", draft("normal", agreement=agreement))
+    assert loaded.reading.open_case(ana, case).history == ()
+
+
+def test_agreement_and_stage_are_exported(loaded: Services, ana: Person, draft: Draft) -> None:
+    case = loaded.worklist.list(ana).rows[0].image_id
+    loaded.reading.save(
+        ana, case, "nih-ae-u", draft("normal", agreement={"rec": "missed", "inter": "helpful"})
+    )
+    (row,) = loaded.exporting.export(ana).tables["reads"]
+    assert (row["stage"], row["agreement"]) == ("aided", ["inter: helpful", "rec: missed"])

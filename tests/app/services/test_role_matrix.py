@@ -11,7 +11,7 @@ import pytest
 from app.services.accounts import NewAccount
 from app.services.container import Services
 from app.services.people import ROLES, ForbiddenError, Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
 from tests.accounts import PASSWORD
 

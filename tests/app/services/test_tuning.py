@@ -11,7 +11,7 @@ import pytest
 
 from app.services.container import Services
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
 from app.services.tuning import TuningEvidence, TuningService, consensus
 from app.store.records import ReadRecord
 from ddad_core.errors import RequestError

@@ -14,13 +14,16 @@ from app.services import models
 from app.services.container import Services
 from app.services.intake import IntakeOutcome
 from app.services.people import Person
-from app.services.reading import ReadDraft
+from app.services.read_draft import ReadDraft
+from app.services.worklist import Wish
 from ddad_core.calibration import NormalReference
 from ddad_core.errors import UncalibratedError
 from tests.eight_maps import BASE, OTHER, SHIPPED, edit_card, take_calibration
 
 Build = Callable[..., Services]
 Draft = Callable[..., ReadDraft]
+
+pytestmark = pytest.mark.sqlite_only("what it looks at is models: the rows are the same")
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def services(build: Build, loaded_home: Path, weights: Path) -> Services:
 
 @pytest.fixture
 def image_id(services: Services, ana: Person) -> int:
-    return services.worklist.list(ana, sort="label").rows[0].image_id
+    return services.worklist.list(ana, Wish(sort="label")).rows[0].image_id
 
 
 def test_worklist_shows_the_cases_unjudged_with_the_reason(services: Services, ana: Person) -> None:
@@ -40,7 +43,7 @@ def test_worklist_shows_the_cases_unjudged_with_the_reason(services: Services, a
     for row in found.rows:
         assert (row.model, row.score, row.percentile, row.flagged) == (BASE, None, None, False)
         assert row.score_title == "" and "is not calibrated" in row.warnings[-1]
-    assert len(services.worklist.list(ana, show="warned").rows) == 3
+    assert len(services.worklist.list(ana, Wish(show="warned")).rows) == 3
 
 
 def test_unjudged_cases_come_after_all_scores(
@@ -52,7 +55,7 @@ def test_unjudged_cases_come_after_all_scores(
 ) -> None:
     services = build(loaded_home, take_calibration(weights))
     child = services.intake.take(ana, "x", changed_dicom(PatientAge="003Y"))
-    rows = services.worklist.list(ana, sort="score").rows
+    rows = services.worklist.list(ana, Wish(sort="score")).rows
     assert rows[0].image_id == child.image_id and rows[0].score is not None
     assert [row.score for row in rows[1:]] == [None] * 3
 

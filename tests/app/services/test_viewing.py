@@ -9,6 +9,7 @@ from app.services import reading
 from app.services.container import Services
 from app.services.people import Person
 from app.settings import REPOSITORY
+from ddad_core.errors import RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.imaging.geometry import to_network_grey
 
@@ -46,3 +47,12 @@ def test_case_is_explained_by_what_its_model_reconstructs(
         likeness = np.corrcoef(values.ravel(), grey.ravel())[0, 1]
         assert likeness > 0.8
     assert len(found.a) + len(found.b) <= 2 * found.size**2
+
+
+def test_case_read_without_the_ai_is_not_explained_before_its_verdict(
+    loaded: Services, ids: Ids, ana: Person
+) -> None:
+    case = loaded.reading.open_case(ana, ids["00000150"], unaided=True)
+    assert case.judgement is None
+    with pytest.raises(RequestError, match="Your verdict first"):
+        loaded.viewing.explain(ana, case)

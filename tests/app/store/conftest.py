@@ -7,18 +7,16 @@ import pytest
 from sqlalchemy import Engine
 
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.records import NewImage, NewOperatingPoint, NewRead, NewScore
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 MODEL = {"model_name": "demo", "model_hash": "e" * 64}
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'home' / 'ddad.db'}"
-    migrate(url)
-    return url
+def url(databases: Databases, tmp_path: Path) -> str:
+    return databases.url(tmp_path / "home")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from app.gateways.anchor import AnchorFile
 from app.store.account_records import AuditFilter, NewAuditEvent
 from app.store.audit_chain import EMPTY, Head, Verification, verify
 from app.store.engine import create_store_engine
-from app.store.migrate import migrate
 from app.store.unit_of_work import UnitOfWork
+from tests.databases import Databases
 
 EVENTS = 40
 
@@ -25,11 +24,12 @@ def event(number: int, **values: object) -> NewAuditEvent:
 class Chain:
     """A database with events, and its anchor."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "audit.sqlite"
+    def __init__(self, databases: Databases, folder: Path) -> None:
+        self.databases = databases
+        self.folder = folder
         self.anchor = AnchorFile(folder / "audit.anchor")
-        migrate(f"sqlite:///{self.path}")
-        self.store = UnitOfWork(create_store_engine(f"sqlite:///{self.path}"), anchor=self.anchor)
+        engine = create_store_engine(databases.url(folder))
+        self.store = UnitOfWork(engine, anchor=self.anchor)
 
     def append(self, *events: NewAuditEvent) -> None:
         for one in events:
@@ -44,17 +44,17 @@ class Chain:
             )
 
     def tamper(self, *statements: str) -> None:
-        with sqlite3.connect(self.path) as connection:
-            for change in ("update", "delete"):
-                connection.execute(f"DROP TRIGGER IF EXISTS audit_events_no_{change}")
-            for statement in statements:
-                connection.execute(statement)
-        connection.close()
+        unguard = {
+            "sqlite": [f"DROP TRIGGER IF EXISTS audit_events_no_{c}" for c in ("update", "delete")],
+            "postgresql": ["ALTER TABLE audit_events DISABLE TRIGGER USER"],
+        }
+        for statement in (*unguard[self.databases.kind], *statements):
+            self.databases.query(self.folder, statement)
 
 
 @pytest.fixture
-def chain(tmp_path: Path) -> Chain:
-    found = Chain(tmp_path)
+def chain(databases: Databases, tmp_path: Path) -> Chain:
+    found = Chain(databases, tmp_path)
     found.append(*(event(number) for number in range(1, EVENTS + 1)))
     return found
 
@@ -70,7 +70,7 @@ TAMPERINGS = {
     **{
         f"edit of {column}": f"UPDATE audit_events SET {column} = {value} WHERE id = {{n}}"
         for column, value in {
-            "at": "datetime(at, '-1 second')",
+            "at": "(SELECT at FROM audit_events WHERE id = 1 + {n} % 40)",
             "actor": "'someone'",
             "actor_id": "77",
             "action": "'verdict'",
@@ -111,7 +111,7 @@ def test_a_swap_and_an_insertion_are_found(chain: Chain) -> None:
 def test_a_chain_that_was_computed_anew_is_found_by_its_anchor(
     chain: Chain, tmp_path: Path
 ) -> None:
-    forged = Chain(tmp_path / "forged")
+    forged = Chain(chain.databases, tmp_path / "forged")
     forged.append(*(event(number) for number in range(1, EVENTS)), event(EVENTS, actor="else"))
     noted = chain.anchor.read()
     assert noted
@@ -134,8 +134,10 @@ def test_an_act_that_is_undone_leaves_no_event(chain: Chain) -> None:
     assert found.intact and found.events == EVENTS
 
 
-def test_events_of_one_unit_are_linked_and_the_last_one_is_noted(tmp_path: Path) -> None:
-    chain = Chain(tmp_path)
+def test_events_of_one_unit_are_linked_and_the_last_one_is_noted(
+    databases: Databases, tmp_path: Path
+) -> None:
+    chain = Chain(databases, tmp_path)
     with chain.store.writing() as repositories:
         first = repositories.audit.append(event(1))
         second = repositories.audit.append(event(2))
@@ -171,9 +173,11 @@ def test_events_are_found_by_what_is_asked(chain: Chain) -> None:
         assert [e.id for e in audit.iter_all(AuditFilter(subject="image 7"))] == [7]
 
 
-def test_an_anchor_that_cannot_be_written_does_not_undo_the_act(tmp_path: Path) -> None:
+def test_an_anchor_that_cannot_be_written_does_not_undo_the_act(
+    databases: Databases, tmp_path: Path
+) -> None:
     (tmp_path / "audit.anchor").mkdir()
-    chain = Chain(tmp_path)
+    chain = Chain(databases, tmp_path)
     chain.append(event(1))
     with chain.store.reading() as repositories:
         assert repositories.audit.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import sqlite3
 import time
@@ -14,7 +15,6 @@ from unittest.mock import create_autospec
 
 import pytest
 import streamlit as st
-from streamlit import config
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
@@ -22,14 +22,21 @@ from streamlit.util import calc_hash
 from app import gate
 from app.services.intake import IntakeService
 from app.services.models import ModelService
-from app.services.reading import CaseView
+from app.services.people import Person
+from app.services.reading import CaseView, ReadingService
 from app.settings import REPOSITORY
+from app.store.account_records import Role
 from app.ui.screens import upload
 from tests.eight_maps import take_calibration
 
 MAIN = REPOSITORY / "app" / "main.py"
 DISCLAIMER = "Not a medical device"
 IN_ORDER = ("NIH 00003391_001", "NIH 00000150_002", "NIH 00001426_000")  # highest score first
+
+
+ENSURE_GUARDED = gate.ensure_guarded
+ACTING: dict[str, Person] = {}
+"""Who the gate says is signed in."""
 
 
 class Page:
@@ -44,9 +51,10 @@ class Page:
         assert [e.value for e in self.at.exception] == []
         return self
 
-    def enter(self, name: str = "Ana Ruiz") -> Page:
-        self.at.text_input[0].set_value(name)
-        return self.press("Start")
+    def enter(self, name: str = "Ana Ruiz", *roles: Role) -> Page:
+        """Be somebody from now on, as the gate would say."""
+        ACTING["person"] = Person.named(name, *roles)
+        return self.run()
 
     def press(self, label: str) -> Page:
         self.button(label).click()
@@ -113,7 +121,9 @@ class Page:
 
 @pytest.fixture
 def screens(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(gate, "serving_is_guarded", lambda: True)
+    ACTING.clear()
+    monkeypatch.setattr(gate, "ensure_guarded", lambda address: None)
+    monkeypatch.setattr(gate, "who_acts", lambda cookies: ACTING.get("person"))
     # Loading networks on a thread of its own would outlive the test.
     monkeypatch.setattr(ModelService, "warm_up", lambda _: None)
     st.cache_resource.clear()
@@ -122,7 +132,7 @@ def screens(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, home: Path, gallery: Path) -> None:
-    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_ACCESS_PASSWORD", "PORT"):
+    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_DEMO", "PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DDAD_HOME", str(home))
     monkeypatch.setenv("DDAD_GALLERY", str(gallery))
@@ -158,37 +168,70 @@ READS = "SELECT reader, verdict, confidence, findings, comment, revision FROM re
 # The first page
 
 
-def test_first_page_says_what_this_is_not_exactly_once_and_shows_no_case(
+def test_signed_out_no_screen_shows_anything(
     screens: None, monkeypatch: pytest.MonkeyPatch, loaded_home: Path, small_gallery: Path
 ) -> None:
     environment(monkeypatch, loaded_home, small_gallery)
     page = Page()
-    assert page.text.count(DISCLAIMER) == 1
-    assert "NIH" not in page.text and "unread" not in page.text
-    assert page.errors == []
-
-
-@pytest.mark.parametrize("name", ["", "   ", "\u202eevil"])
-def test_first_page_asks_again_for_a_name_that_is_none(
-    screens: None, monkeypatch: pytest.MonkeyPatch, home: Path, small_gallery: Path, name: str
-) -> None:
-    environment(monkeypatch, home, small_gallery)
-    page = Page().enter(name)
-    assert len(page.errors) == 1 and "name" in page.errors[0]
-    assert "There is no case yet" not in page.text
-    assert "There is no case yet" in page.enter("Ana").text
-
-
-def test_every_screen_asks_for_the_name_first(
-    screens: None, monkeypatch: pytest.MonkeyPatch, loaded_home: Path, small_gallery: Path
-) -> None:
-    environment(monkeypatch, loaded_home, small_gallery)
-    page = Page()
-    for screen in ("review", "upload", "thresholds", "export"):
+    for screen in ("", "worklist", "review", "upload", "thresholds", "export", "users", "audit"):
         page.go(screen)
-        assert [t.label for t in page.at.text_input] == [
-            "Your name, under which your reads are stored"
-        ]
+        assert len(page.errors) == 1 and "You are signed out." in page.errors[0]
+        assert "NIH" not in page.text and "unread" not in page.text
+        assert len(page.at.button) == len(page.at.text_input) == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "first", "refused"),
+    [
+        ("reader", "unread", ("export", "users", "audit")),
+        ("arbiter", "unread", ("export", "users", "audit")),
+        ("lead", "unread", ("users", "audit")),
+        ("administrator", "Accounts", ("review", "upload", "thresholds")),
+        ("auditor", "unread", ("upload", "users")),
+    ],
+)
+def test_screens_that_a_role_may_not_see_are_not_there(
+    page: Page, role: Role, first: str, refused: tuple[str, ...]
+) -> None:
+    page.enter("Somebody", role)
+    assert first in page.text
+    for screen in refused:
+        page.go(screen)  # an unknown page leads to the first one
+        assert first in page.text, screen
+
+
+def test_a_reader_sees_thresholds_but_cannot_change_them(page: Page) -> None:
+    assert any(b.label == "Put in force" for b in page.go("thresholds").at.button)
+    page.enter("Somebody", "reader").go("thresholds")
+    assert "In force:" in page.text
+    assert not any(b.label == "Put in force" for b in page.at.button)
+
+
+def test_an_auditor_sees_cases_but_cannot_read_them(page: Page) -> None:
+    page.enter("Somebody", "auditor").press("Start reading")
+    assert page.case() == IN_ORDER[0]
+    assert not any(b.label.startswith(("Save", "Normal", "Abnormal")) for b in page.at.button)
+    assert len(page.at.text_area) == 0
+
+
+def test_the_demonstration_says_what_it_is_on_every_page(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Demonstration without accounts" not in page.text
+    monkeypatch.setattr(gate, "is_demonstration", lambda: True)
+    for screen in ("worklist", "review", "upload", "thresholds", "export", "audit"):
+        page.go(screen)
+        assert "Demonstration without accounts" in page.text, screen
+        assert page.text.count(DISCLAIMER) == 1
+
+
+def test_a_password_set_by_others_leads_to_the_account_alone(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "must_change_password", lambda cookies: True)
+    for screen in ("", "worklist", "review", "users"):
+        page.go(screen)
+        assert "unread" not in page.text and "NIH" not in page.text
 
 
 # The worklist
@@ -369,7 +412,9 @@ def test_image_is_attributed_where_it_is_shown(page: Page) -> None:
 def test_comment_is_shown_as_text_never_as_markup(page: Page) -> None:
     page.press("Start reading").press("Normal")
     page.widget("text_area", "comment-").set_value("<img src=x onerror=alert(1)>")
-    page.press("Save").press("Save")
+    page.press("Save")
+    page.widget("text_area", "comment-").set_value("<img src=y>")
+    page.press("Save")
     assert "&lt;img src=x" in page.html and "<img" not in page.html
 
 
@@ -378,13 +423,85 @@ def test_next_reader_at_the_same_screen_sees_nothing_of_the_last(
 ) -> None:
     page.press("Start reading").press("Abnormal").press("Save").press_key("step-next")
     page.press("Uncertain")
-    page.go("worklist").press("Ana Ruiz").enter("Ben Okafor")
+    page.go("worklist").enter("Ben Okafor")
     assert "3 unread" in page.html
     page.go("review")
     assert page.verdict() is None
     if page.case():
         page.press_key("step-previous")
         assert page.verdict() is None and "Saved as abnormal" not in page.text
+
+
+# Drafts
+
+
+DRAFTS = "SELECT reader, image_id, content FROM drafts"
+
+
+def test_a_draft_outlives_the_session(page: Page, loaded_home: Path) -> None:
+    page.press("Start reading").press("Uncertain")
+    page.widget("button_group", "confidence-").set_value(2)
+    page.widget("multiselect", "findings-").set_value(["Nodule or mass"])
+    page.widget("text_area", "comment-").set_value("not sure")
+    page.run()
+    ((reader, _, _),) = stored(loaded_home, DRAFTS)
+    assert reader == "Ana Ruiz"
+
+    other = Page().enter("Ben Okafor").press("Start reading")
+    assert other.case() == IN_ORDER[0] and other.verdict() is None
+    again = Page().enter().press("Start reading")
+    assert again.case() == IN_ORDER[0] and again.verdict() == "Uncertain"
+    assert again.widget("button_group", "confidence-").value == 2
+    assert again.widget("multiselect", "findings-").value == ["Nodule or mass"]
+    assert again.widget("text_area", "comment-").value == "not sure"
+    again.press("Save")
+    assert stored(loaded_home, DRAFTS) == []
+    assert stored(loaded_home, READS)[0][:5] == (
+        "Ana Ruiz",
+        "uncertain",
+        2,
+        '["Nodule or mass"]',
+        "not sure",
+    )
+
+
+def test_a_draft_is_written_when_it_changes_and_only_then(
+    page: Page, loaded_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = []
+    keep = ReadingService.keep_draft
+    monkeypatch.setattr(
+        ReadingService, "keep_draft", lambda *args: (writes.append(args[2:]), keep(*args))[1]
+    )
+    page.press("Start reading").run()
+    assert writes == []
+    page.press("Normal").run().run()
+    assert len(writes) == 1 and writes[0][1]["verdict"] == "normal"
+    page.widget("text_area", "comment-").set_value("typed last")
+    page.press_key("step-next")
+    assert len(writes) == 2 and writes[1][1]["comment"] == "typed last"
+    assert [row[1] for row in stored(loaded_home, DRAFTS)] == [writes[0][0]]
+
+
+def test_a_draft_changed_back_to_the_saved_read_is_forgotten(page: Page, loaded_home: Path) -> None:
+    page.press("Start reading").press("Normal").press("Save").press("Abnormal")
+    assert len(stored(loaded_home, DRAFTS)) == 1
+    page.press("Normal")
+    assert stored(loaded_home, DRAFTS) == []
+
+
+def test_boxes_of_a_draft_come_back(page: Page, loaded_home: Path) -> None:
+    page.press("Start reading").press("Normal")
+    ((_, image_id, content),) = stored(loaded_home, DRAFTS)
+    box = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0, "label": "here"}
+    changed = json.dumps({**json.loads(content), "boxes": [box]})
+    with sqlite3.connect(loaded_home / "ddad.sqlite") as connection:
+        connection.execute("UPDATE drafts SET content = ?", (changed,))
+    again = Page().enter().press("Start reading")
+    assert "1 box drawn" in again.text
+    again.press("Save")
+    boxes = stored(loaded_home, "SELECT x, y, width, height, label FROM boxes")
+    assert boxes == [(10.0, 20.0, 30.0, 40.0, "here")]
 
 
 # Upload
@@ -569,22 +686,18 @@ def test_unusable_setting_is_a_sentence(
 ) -> None:
     environment(monkeypatch, home, small_gallery)
     monkeypatch.setenv("DDAD_DEVICE", "gpu")
-    page = Page()
+    page = Page().enter()
     assert len(page.errors) == 1 and "DDAD_DEVICE is 'gpu'" in page.errors[0]
     assert len(page.at.text_input) == 0
 
 
-def test_app_started_past_its_gate_on_an_open_address_refuses(
+def test_app_started_past_its_gate_refuses(
     screens: None, monkeypatch: pytest.MonkeyPatch, loaded_home: Path, small_gallery: Path
 ) -> None:
     environment(monkeypatch, loaded_home, small_gallery)
-    monkeypatch.setattr(gate, "serving_is_guarded", lambda: False)
-    address = config.get_option("server.address")
-    config.set_option("server.address", "0.0.0.0")
-    try:
-        page = Page()
-    finally:
-        config.set_option("server.address", address)
+    monkeypatch.setattr(gate, "ensure_guarded", ENSURE_GUARDED)
+    monkeypatch.setattr(gate, "_serving", None)
+    page = Page().enter()
     assert len(page.errors) == 1 and "without its access gate" in page.errors[0]
     assert len(page.at.text_input) == 0
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
+from app.services.read_draft import MAX_BOXES
+from app.services.reading import MapLayer
 from app.services.viewing import Explanation
 from app.store.records import Box
 from app.ui.viewer import (
-    MAX_BOXES,
-    MAX_LABEL,
-    MapLayer,
     Palette,
     ViewerData,
     ViewerState,
@@ -25,6 +24,7 @@ from app.ui.viewer import (
     parse_state,
     parse_wants,
 )
+from app.ui.viewer.reports import MAX_LABEL
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window
 

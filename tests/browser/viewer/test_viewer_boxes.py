@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from app.services.reading import FINDINGS
+from app.services.read_draft import FINDINGS
 
 
 def drawn(shown, *corners):

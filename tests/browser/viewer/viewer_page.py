@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from app.services.reading import MapLayer
 from app.services.viewing import Explanation
 from app.store.records import Box
-from app.ui.viewer import MapLayer, Palette, ViewerData
+from app.ui.viewer import Palette, ViewerData
 from ddad_core.overlay import COLOR_MAPS, color_table
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES

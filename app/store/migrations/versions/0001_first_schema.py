@@ -228,7 +228,8 @@ def _guard_append_only_tables() -> None:
             """
             CREATE FUNCTION refuse_change_of_append_only_table() RETURNS trigger AS $$
             BEGIN
-                RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP;
+                RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+                    USING ERRCODE = 'integrity_constraint_violation';
             END
             $$ LANGUAGE plpgsql
             """

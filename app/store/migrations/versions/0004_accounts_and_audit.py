@@ -155,7 +155,8 @@ def _function(exception: str) -> str:
         CREATE OR REPLACE FUNCTION refuse_change_of_append_only_table() RETURNS trigger AS $$
         BEGIN
             {exception}
-            RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP;
+            RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+                USING ERRCODE = 'integrity_constraint_violation';
         END
         $$ LANGUAGE plpgsql
         """

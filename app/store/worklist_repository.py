@@ -1,0 +1,398 @@
+"""The worklist as one query: filtered, sorted and paged by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    distinct,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+)
+
+from app.store.ordering import by_code_point
+from app.store.records import ImageRecord, ScoreRecord, Verdict
+from app.store.rows import columns_of
+from app.store.schema import ImageRow, ReadRow, ScoreRow
+
+Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement"]
+Sort = Literal["score", "uncertainty", "newest", "oldest", "label", "random"]
+_IMAGE = columns_of(ImageRow, ImageRecord)
+_SCORE = columns_of(ScoreRow, ScoreRecord)
+_SHA256_DIGITS = 64
+_SAMPLE_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class ModelTerms:
+    """What the query must know of a model.
+
+    Attributes:
+        name: Of the model.
+        hash: Of its weights and card.
+        lowest_age: Years from which on it is for; None for no limit.
+        highest_age: Years from which on it is no more; None for no limit.
+        score_name: Its primary score.
+        needed: Scores that must be there for a stored row to be current.
+        threshold: In force; None for a model that is not calibrated.
+        spread: Interquartile range of its calibration normals, so that distances to thresholds
+            of several models compare.
+    """
+
+    name: str
+    hash: str
+    lowest_age: float | None
+    highest_age: float | None
+    score_name: str = ""
+    needed: tuple[str, ...] = ()
+    threshold: float | None = None
+    spread: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorklistQuestion:
+    """What is asked.
+
+    Attributes:
+        reader: Whose reads decide "read" and "unread".
+        models: The default first, then in the order in which they are tried for an age.
+        show: Which cases.
+        sort: In which order; "random" is a sample that the seed repeats.
+        search: Words that must all occur in label, facts, own verdict or model; any case.
+        model: Only cases judged by this model; None for all.
+        since: Only cases taken in from this instant on.
+        until: Only cases taken in before this instant.
+        seed: Of the random order.
+    """
+
+    reader: str
+    models: Sequence[ModelTerms]
+    show: Show = "all"
+    sort: Sort = "score"
+    search: str = ""
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class WorklistCase:
+    """One case.
+
+    Attributes:
+        image: Its record.
+        model: Name of the model for its age.
+        score: Current score by that model; None if there is none.
+        flagged: Whether it reaches the model's threshold.
+        verdict: The reader's own latest, or None.
+        others: How many other readers have read it.
+    """
+
+    image: ImageRecord
+    model: str
+    score: ScoreRecord | None
+    flagged: bool
+    verdict: str | None
+    others: int
+
+
+@dataclass(frozen=True)
+class WorklistCounts:
+    """How many.
+
+    Attributes:
+        matching: Cases asked for.
+        total: Cases there are, whatever is shown; so for the next three.
+        unread: Not read by the reader.
+        flagged: At or above their model's threshold.
+        unscored: Without a current score though their model is calibrated.
+    """
+
+    matching: int
+    total: int
+    unread: int
+    flagged: int
+    unscored: int
+
+
+class WorklistRepository:
+    """Answers questions inside one unit of work."""
+
+    def __init__(self, connection: Connection, now: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._now = now
+
+    def cases(
+        self, question: WorklistQuestion, *, offset: int = 0, limit: int | None = None
+    ) -> list[WorklistCase]:
+        """The cases asked for, in order."""
+        terms = _Terms(question)
+        extra = (
+            terms.model.label("case_model"),
+            terms.flagged.label("case_flagged"),
+            terms.verdict.label("case_verdict"),
+        )
+        scores = [column.label(f"score_{column.key}") for column in _SCORE]
+        statement = terms.ordered(terms.matching(*_IMAGE, *scores, *extra))
+        rows = self._connection.execute(statement.offset(offset).limit(limit)).mappings().all()
+        others = self._others([row["id"] for row in rows], question.reader)
+        return [_case(row, others.get(row["id"], 0)) for row in rows]
+
+    def ids(self, question: WorklistQuestion) -> list[int]:
+        """The numbers of the cases asked for, in order."""
+        terms = _Terms(question)
+        return list(self._connection.scalars(terms.ordered(terms.matching(ImageRow.id))))
+
+    def first_unread(self, question: WorklistQuestion) -> int | None:
+        """The first case asked for that the reader has not read, or None."""
+        terms = _Terms(question)
+        statement = terms.ordered(terms.matching(ImageRow.id).where(terms.verdict.is_(None)))
+        return self._connection.scalar(statement.limit(1))
+
+    def counts(self, question: WorklistQuestion) -> WorklistCounts:
+        """How many cases are asked for, and how many there are."""
+        terms = _Terms(question)
+        statement = terms.joined(
+            func.count().filter(*terms.conditions()),
+            func.count(),
+            func.count().filter(terms.verdict.is_(None)),
+            func.count().filter(terms.flagged),
+            func.count().filter(*terms.lacks_score()),
+        )
+        return WorklistCounts(*self._connection.execute(statement).one())
+
+    def unscored(self, question: WorklistQuestion, limit: int) -> list[tuple[ImageRecord, str]]:
+        """Cases without a current score though their model is calibrated, with that model."""
+        terms = _Terms(question)
+        statement = terms.joined(*_IMAGE, terms.model.label("case_model"))
+        statement = statement.where(*terms.lacks_score())
+        rows = self._connection.execute(statement.order_by(ImageRow.id).limit(limit)).mappings()
+        return [(_record(ImageRecord, _IMAGE, row), row["case_model"]) for row in rows]
+
+    def _others(self, ids: Sequence[int], reader: str) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for start in range(0, len(ids), 500):
+            statement = (
+                select(ReadRow.image_id, func.count(distinct(ReadRow.reader)))
+                .where(ReadRow.image_id.in_(ids[start : start + 500]), ReadRow.reader != reader)
+                .group_by(ReadRow.image_id)
+            )
+            found.update({row[0]: row[1] for row in self._connection.execute(statement)})
+        return found
+
+
+class _Terms:
+    """The expressions that a question is made of."""
+
+    def __init__(self, question: WorklistQuestion) -> None:
+        self._question = question
+        self.model = _by_age(question.models)
+        self.verdict = _own_verdict(question.reader)
+        self.flagged = ScoreRow.id.is_not(None) & or_(
+            false(),
+            *(
+                and_(ScoreRow.model_name == model.name, ScoreRow.score >= model.threshold)
+                for model in question.models
+                if model.threshold is not None
+            ),
+        )
+
+    def joined(self, *columns: Any) -> Select[Any]:
+        """All cases with their current score."""
+        current = or_(
+            false(),
+            *(
+                and_(
+                    ScoreRow.model_name == model.name,
+                    ScoreRow.model_hash == model.hash,
+                    ScoreRow.score_name == model.score_name,
+                    *(getattr(ScoreRow, name).is_not(None) for name in model.needed),
+                )
+                for model in self._question.models
+                if model.threshold is not None
+            ),
+        )
+        on = and_(ScoreRow.image_id == ImageRow.id, ScoreRow.model_name == self.model, current)
+        return select(*columns).select_from(ImageRow).outerjoin(ScoreRow, on)
+
+    def lacks_score(self) -> tuple[ColumnElement[bool], ...]:
+        """Cases without a current score though their model is calibrated."""
+        calibrated = [m.name for m in self._question.models if m.threshold is not None]
+        return ScoreRow.id.is_(None), self.model.in_(calibrated)
+
+    def matching(self, *columns: Any) -> Select[Any]:
+        """Those that the question asks for."""
+        return self.joined(*columns).where(*self.conditions())
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What the question asks for."""
+        asked = self._question
+        conditions: list[ColumnElement[bool]] = [
+            self._shown(),
+            *(self._holds(word) for word in asked.search.split()),
+        ]
+        if asked.model is not None:
+            conditions.append(self.model == asked.model)
+        if asked.since is not None:
+            conditions.append(ImageRow.added_at >= asked.since)
+        if asked.until is not None:
+            conditions.append(ImageRow.added_at < asked.until)
+        return conditions
+
+    def ordered(self, statement: Select[Any]) -> Select[Any]:
+        """In the order that the question asks for."""
+        return statement.order_by(*_ORDERS[self._question.sort](self._question))
+
+    def _shown(self) -> ColumnElement[bool]:
+        uncalibrated = [m.name for m in self._question.models if m.threshold is None]
+        warned = or_(
+            cast(ImageRow.warnings, String) != "[]",
+            func.coalesce(cast(ScoreRow.warnings, String), "[]") != "[]",
+            ImageRow.conflict,
+            self.model.in_(uncalibrated),
+        )
+        shown: dict[str, ColumnElement[bool]] = {
+            "all": true(),
+            "unread": self.verdict.is_(None),
+            "read": self.verdict.is_not(None),
+            "flagged": self.flagged,
+            "warned": warned,
+            "uploads": ImageRow.origin == "upload",
+            "gallery": ImageRow.origin == "gallery",
+            # Others' verdicts must not show through before one's own is there.
+            "disagreement": and_(self.verdict.is_not(None), ImageRow.id.in_(_disputed())),
+        }
+        return shown[self._question.show]
+
+    def _holds(self, word: str) -> ColumnElement[bool]:
+        parts = (
+            ImageRow.label,
+            func.coalesce(ImageRow.view, ""),
+            func.coalesce(ImageRow.sex, ""),
+            func.coalesce(cast(cast(func.round(ImageRow.age_years), Integer), String) + " y", ""),
+            func.coalesce(ImageRow.modality, ImageRow.format),
+            cast(ImageRow.width, String) + " × " + cast(ImageRow.height, String),
+            self.model,
+        )
+        text: ColumnElement[str] = literal("")
+        for part in parts:
+            text = text + " " + part
+        found = func.lower(text).contains(word.lower(), autoescape=True)
+        # Looked up for each case, so only where the word is part of one.
+        verdicts = [verdict for verdict in get_args(Verdict) if word.lower() in verdict]
+        return or_(found, self.verdict.in_(verdicts)) if verdicts else found
+
+
+def _by_age(models: Sequence[ModelTerms]) -> ColumnElement[str]:
+    """The model for a patient's age, as `ddad_core.card.choose_card` chooses it."""
+    age = ImageRow.age_years
+    whens: list[tuple[Any, Any]] = [(age.is_(None), literal(models[0].name))]
+    for model in models:
+        low = true() if model.lowest_age is None else age >= model.lowest_age
+        high = true() if model.highest_age is None else age < model.highest_age
+        whens.append((and_(low, high), literal(model.name)))
+    return case(*whens, else_=literal(models[0].name))
+
+
+def _own_verdict(reader: str) -> Any:
+    return (
+        select(ReadRow.verdict)
+        .where(ReadRow.image_id == ImageRow.id, ReadRow.reader == reader)
+        .order_by(ReadRow.revision.desc())
+        .limit(1)
+        .correlate(ImageRow)
+        .scalar_subquery()
+    )
+
+
+def _disputed() -> Select[Any]:
+    """Cases that readers' latest verdicts call both normal and abnormal."""
+    last = (
+        select(ReadRow.image_id, ReadRow.reader, func.max(ReadRow.revision).label("revision"))
+        .group_by(ReadRow.image_id, ReadRow.reader)
+        .subquery()
+    )
+    same = and_(
+        ReadRow.image_id == last.c.image_id,
+        ReadRow.reader == last.c.reader,
+        ReadRow.revision == last.c.revision,
+    )
+    return (
+        select(ReadRow.image_id)
+        .join(last, same)
+        .where(ReadRow.verdict.in_(("normal", "abnormal")))
+        .group_by(ReadRow.image_id)
+        .having(func.count(distinct(ReadRow.verdict)) > 1)
+    )
+
+
+def _by_uncertainty(question: WorklistQuestion) -> tuple[Any, ...]:
+    distance = case(
+        *(
+            (
+                ScoreRow.model_name == model.name,
+                func.abs(ScoreRow.score - model.threshold) / (model.spread or 1.0),
+            )
+            for model in question.models
+            if model.threshold is not None
+        ),
+        else_=null(),
+    )
+    return ScoreRow.id.is_(None), distance, ImageRow.id
+
+
+def _by_score(_: WorklistQuestion) -> tuple[Any, ...]:
+    # Unjudged cases come last, whatever a database thinks of NULL.
+    percentile, score = ScoreRow.percentile.desc(), ScoreRow.score.desc()
+    label = by_code_point(ImageRow.label)
+    return ScoreRow.id.is_(None), percentile, score, label, ImageRow.id
+
+
+def _by_chance(question: WorklistQuestion) -> tuple[Any, ...]:
+    # A SHA-256 is as good as random, and the same for everybody who has the seed.
+    start = question.seed % (_SHA256_DIGITS - _SAMPLE_DIGITS + 1) + 1
+    return func.substr(ImageRow.sha256, start, _SAMPLE_DIGITS), ImageRow.id
+
+
+_ORDERS: dict[str, Callable[[WorklistQuestion], tuple[Any, ...]]] = {
+    "score": _by_score,
+    "uncertainty": _by_uncertainty,
+    "newest": lambda _: (ImageRow.added_at.desc(), ImageRow.id.desc()),
+    "oldest": lambda _: (ImageRow.added_at, ImageRow.id),
+    "label": lambda _: (by_code_point(ImageRow.label), ImageRow.id),
+    "random": _by_chance,
+}
+
+
+def _case(row: Any, others: int) -> WorklistCase:
+    scored = row["score_id"] is not None
+    return WorklistCase(
+        image=_record(ImageRecord, _IMAGE, row),
+        model=row["case_model"],
+        score=_record(ScoreRecord, _SCORE, row, "score_") if scored else None,
+        flagged=bool(row["case_flagged"]),
+        verdict=row["case_verdict"],
+        others=others,
+    )
+
+
+def _record(kind: Any, columns: Sequence[Any], row: Any, prefix: str = "") -> Any:
+    named = {column.key: row[f"{prefix}{column.key}"] for column in columns}
+    return kind(**named)
