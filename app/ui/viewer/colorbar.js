@@ -13,11 +13,17 @@ class ColorBar {
   }
 
   draw(map, threshold, colors) {
-    this.title.textContent = map.title;
-    this.unit.textContent = map.unit;
+    if (this.shown !== map) {
+      this.shown = map;
+      this.title.textContent = map.title;
+      this.unit.textContent = map.unit;
+    }
     const width = this.canvas.clientWidth;
     const height = this.canvas.clientHeight;
     if (width < 2 || height < 3 * BAR_END) return;
+    const drawn = [map, threshold, colors, width, height, window.devicePixelRatio];
+    if (this.drawn?.every((part, i) => part === drawn[i])) return;
+    this.drawn = drawn;
     const context = fitCanvas(this.canvas);
     context.clearRect(0, 0, width, height);
     const yOf = (value) => BAR_END + (height - 2 * BAR_END) * (1 - Math.min(value / map.maximum, 1));

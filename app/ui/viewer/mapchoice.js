@@ -26,6 +26,7 @@ class MapChoice {
 
   rebuild(maps) {
     this.#toggle(false);
+    this.shown = null;
     this.list.replaceChildren(...[...maps.values()].map((map, i) => this.#option(map, i + 1)));
   }
 
@@ -33,7 +34,8 @@ class MapChoice {
   sync(map, aiVisible) {
     this.button.disabled = !aiVisible;
     if (!aiVisible) this.#toggle(false);
-    if (!map) return;
+    if (!map || this.shown === map) return;
+    this.shown = map;
     this.name.textContent = map.title;
     this.button.title = `${map.hint || map.title} (M: next map; Shift and a number: that map)`;
     for (const option of this.list.children) {

@@ -17,8 +17,10 @@ class Painter {
   draw(fine) {
     const { viewer } = this;
     const context = fitCanvas(viewer.canvas);
-    context.fillStyle = viewer.panes.length > 1 ? "#39424d" : "#000";
-    context.fillRect(0, 0, viewer.canvas.clientWidth, viewer.canvas.clientHeight);
+    if (viewer.panes.length > 1) {
+      context.fillStyle = "#39424d";
+      context.fillRect(0, 0, viewer.canvas.clientWidth, viewer.canvas.clientHeight);
+    }
     let coarse = false;
     for (const pane of viewer.panes) {
       context.save();

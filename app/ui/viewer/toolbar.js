@@ -9,6 +9,7 @@ class Toolbar {
     this.viewer = viewer;
     this.signal = signal;
     this.root = viewer.root;
+    this.buttons = {};
     this.presets = this.#find(".presets");
     this.palettes = this.#find(".palettes");
     this.maps = new MapChoice(viewer, this.#find(".maps"), signal);
@@ -47,7 +48,7 @@ class Toolbar {
     this.root.toggleAttribute("data-ai-hidden", !this.viewer.aiShown);
     this.#show(this.opacity, state.opacity, `${Math.round(100 * state.opacity)} %`);
     if (!map) return;
-    this.threshold.max = map.maximum;
+    if (Number(this.threshold.max) !== map.maximum) this.threshold.max = map.maximum;
     const value = state.thresholds.get(map.name);
     this.#show(this.threshold, value, `${formatValue(value, map.maximum)} ${map.unit}`.trim());
   }
@@ -88,16 +89,20 @@ class Toolbar {
   #show(slider, value, text) {
     // Writing an unchanged value back would fight the hand that is on the slider.
     if (slider.valueAsNumber !== value) slider.value = String(value);
+    if (slider.getAttribute("aria-valuetext") === text) return;
     slider.setAttribute("aria-valuetext", text);
     slider.parentElement.querySelector("output").textContent = text;
   }
 
   #press(action, pressed) {
-    this.#button(action).setAttribute("aria-pressed", String(pressed));
+    const button = this.#button(action);
+    if (button.getAttribute("aria-pressed") === String(pressed)) return;
+    button.setAttribute("aria-pressed", String(pressed));
   }
 
   #button(action) {
-    return this.#find(`[data-action="${action}"]`);
+    this.buttons[action] ??= this.#find(`[data-action="${action}"]`);
+    return this.buttons[action];
   }
 
   #find(selector) {

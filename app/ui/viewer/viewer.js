@@ -383,12 +383,13 @@ class Viewer {
   }
 
   #draw(fine) {
-    this.toolbar.sync(this.state, this.map);
+    // Canvases first: what is written into the page before they ask for their size costs a layout.
     if (this.painter.draw(fine)) {
       clearTimeout(this.fineTimer);
       this.fineTimer = setTimeout(() => this.changed({ fine: true }), FINE_DELAY_MS);
     }
     if (this.map && this.aiShown) this.bar.draw(this.map, this.threshold, this.colors);
+    this.toolbar.sync(this.state, this.map);
     this.side.sync();
     this.readout.showView();
     this.readout.showPointer();
