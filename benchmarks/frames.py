@@ -193,8 +193,8 @@ def run() -> list[Figure]:
     return [
         *figures,
         Figure(
-            f"Bytes sent to the server during these {2 * len(GESTURES) * CHANGES} changes: messages "
-            "and bodies of requests (the sign of life that keeps a session open has none)",
+            f"Bytes sent to the server during these {2 * len(GESTURES) * CHANGES} changes: "
+            "messages and bodies of requests (the sign of life that keeps a session open has none)",
             "none",
             str(heard),
             COMMAND,

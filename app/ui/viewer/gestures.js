@@ -52,6 +52,13 @@ class Gestures {
     return true;
   }
 
+  /** Another image: what the hand was doing belonged to the one before. */
+  reset() {
+    this.cancel();
+    this.fingers.clear();
+    this.pinch = null;
+  }
+
   #press(event) {
     this.viewer.root.focus({ preventScroll: true });
     event.preventDefault();

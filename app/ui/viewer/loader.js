@@ -132,8 +132,9 @@ class Loader {
   /** Another image's pixels must not stay on the screen while this one is on its way. */
   #clear() {
     const { viewer } = this;
-    viewer.gestures.cancel();
+    viewer.gestures.reset();
     clearTimeout(viewer.reportTimer);
+    viewer.reportTimer = 0;
     viewer.image = null;
     viewer.pointer = null;
     viewer.root.dataset.ready = "false";

@@ -1,6 +1,7 @@
 """Fingers and touchpads: what a tablet's reader does, sent as the browser gets it from hardware."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.viewer.viewer_page import Page
 
@@ -33,13 +34,19 @@ def touched(server, browser):
     context.close()
 
 
+def choose_box_tool(touched):
+    button = touched.page.get_by_role("button", name="Box tool")
+    button.tap()
+    expect(button).to_have_attribute("aria-pressed", "true")
+
+
 def test_one_finger_does_what_the_tool_does(touched):
     x, y = touched.on_page(100, 100)
     window = touched.root.get_attribute("data-window")
     touched.fingers.draw([(x, y)], [(x + 30, y)], [(x + 70, y)])
     touched.settle()
     assert touched.root.get_attribute("data-window") != window
-    touched.page.get_by_role("button", name="Box tool").tap()
+    choose_box_tool(touched)
     start, end = touched.on_page(20, 110), touched.on_page(80, 170)
     touched.fingers.draw([start], [(start[0] + 20, start[1] + 20)], [end])
     (box,) = touched.reported(lambda state: state["boxes"])["boxes"]
@@ -65,7 +72,7 @@ def test_two_fingers_zoom_and_pan_and_nothing_else(touched):
 
 
 def test_second_finger_abandons_the_box_of_the_first(touched):
-    touched.page.get_by_role("button", name="Box tool").tap()
+    choose_box_tool(touched)
     x, y = touched.on_page(40, 120)
     touched.fingers.put("touchStart", (x, y))
     touched.fingers.put("touchMove", (x + 60, y + 50))
