@@ -5,10 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PORT
 
-.PHONY: run setup test fuzz lint bench clean
+.PHONY: run demo setup test fuzz lint bench clean
 
 run: setup
 	$(BIN)/python -m app.serve
+
+# Without accounts, on this machine only, in a data folder of its own.
+demo: $(VENV)/installed
+	DDAD_DEMO=1 $(BIN)/ddad-admin import --gallery
+	DDAD_DEMO=1 $(BIN)/python -m app.serve
 
 # Environment, database and gallery; each step does nothing when there is nothing to do.
 setup: $(VENV)/installed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from app.gateways.files import ImageFiles
+from app.gateways.home_lock import HomeLock
 from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
 from app.services.container import Services
+from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.images import StoredImages
@@ -76,5 +78,6 @@ def build_services(settings: Settings) -> Services:
         viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),
+        erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
     )

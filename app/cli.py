@@ -8,7 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.commands import accounts, audit, move_database
+from app.commands import (
+    accounts,
+    audit,
+    backup,
+    doctor,
+    erase,
+    migrating,
+    move_database,
+    restore,
+)
 from app.settings import load_settings
 from ddad_core.errors import DdadError, RequestError
 
@@ -22,8 +31,6 @@ def parser() -> argparse.ArgumentParser:
         prog="ddad-admin", description="Look after a DDAD Review installation."
     )
     sub = made.add_subparsers(required=True, metavar="COMMAND")
-    migrating = sub.add_parser("migrate", help="create the database or bring it up to date")
-    migrating.set_defaults(command=_migrate)
     importing = sub.add_parser("import", help="take files, folders and ZIP archives in")
     importing.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     importing.add_argument(
@@ -39,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     exporting.set_defaults(command=_export)
     accounts.add_to(sub)
     audit.add_to(sub)
-    move_database.add_to(sub)
+    for commands in (migrating, backup, restore, doctor, erase, move_database):
+        commands.add_to(sub)
     return made
 
 
@@ -47,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 success; 1 an error, told in one sentence, or faults found; 2 wrong usage; 3 a file was
-    refused (`import`).
+    refused (`import`) or missing (`backup`).
     """
     arguments = parser().parse_args(argv)
     try:
@@ -58,15 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ddad-admin: interrupted; what was done is kept", file=sys.stderr)
         return 130
-
-
-def _migrate(_: argparse.Namespace) -> int:
-    from app.store.migrate import migrate
-
-    settings = load_settings(os.environ)
-    changed = migrate(settings.database_url)
-    print("Database upgraded." if changed else "Database is up to date.")
-    return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:

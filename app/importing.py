@@ -14,7 +14,6 @@ from typing import IO
 
 from tqdm import tqdm
 
-from app.services.exporting import formula_safe
 from app.services.intake import (
     BATCH_SIZE,
     UPLOAD,
@@ -28,6 +27,7 @@ from ddad_core.imaging.sources import Source, sources_of
 from ddad_core.journal import Journal
 from ddad_core.outcomes import Tally
 from ddad_core.parallel import in_batches
+from ddad_core.spreadsheet import formula_safe
 
 COLUMNS = ("file", "outcome", "case", "reason")
 _VERSION = 1

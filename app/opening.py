@@ -24,6 +24,6 @@ def open_store(settings: Settings, anchor: AnchorFile | None = None) -> UnitOfWo
     Raises:
         StoreError: The database cannot be opened or upgraded.
     """
-    migrate(settings.database_url)
-    engine = create_store_engine(settings.database_url)
-    return UnitOfWork(engine, anchor=anchor or anchor_of(settings))
+    anchor = anchor or anchor_of(settings)
+    migrate(settings.database_url, anchor=anchor)
+    return UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)

@@ -77,6 +77,12 @@ SETTINGS = (
         "",
         "Findings offered beside the 14 of VinBigData, separated by commas.",
     ),
+    Setting(
+        "DDAD_RETENTION_DAYS",
+        "",
+        "How many days images are kept. Unset: for ever. ddad-admin doctor tells of older ones, "
+        "ddad-admin erase --overdue erases them.",
+    ),
     *SIGN_ON_SETTINGS,
 )
 REPLACED = {
@@ -109,6 +115,7 @@ class Settings:
     keep_originals: bool
     unaided_first: bool
     more_findings: tuple[str, ...]
+    retention_days: int | None
     sign_on: SignOnSettings | None
     in_force: Mapping[str, str] = field(repr=False, compare=False)
     """Every setting that is no secret, as text by name."""
@@ -157,6 +164,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
         unaided_first=_number("DDAD_UNAIDED_FIRST", texts, 0, 1) == 1,
         more_findings=_findings(texts["DDAD_FINDINGS"]),
+        retention_days=(
+            _number("DDAD_RETENTION_DAYS", texts, 1, 36500)
+            if texts["DDAD_RETENTION_DAYS"]
+            else None
+        ),
         sign_on=None if demo else load_sign_on(texts),
         in_force={one.name: texts[one.name] for one in SETTINGS if not one.secret},
     )

@@ -24,6 +24,10 @@ written by those commands; do not edit them by hand.
 <!-- models:start -->
 <!-- models:end -->
 
+## Do intervals hold the truth?
+<!-- coverage:start -->
+<!-- coverage:end -->
+
 ## Where the maps point
 <!-- localization:start -->
 <!-- localization:end -->

@@ -13,7 +13,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import growth, intake, model_table, scoring, startup, training, viewer, worklist
+from benchmarks import (
+    coverage,
+    gate,
+    growth,
+    intake,
+    keeping,
+    model_table,
+    scoring,
+    startup,
+    training,
+    viewer,
+    worklist,
+)
 from benchmarks.figures import Figure, show
 from benchmarks.page import RESULTS, write_part
 from benchmarks.serving import chromium_path
@@ -49,11 +61,25 @@ def bench_part(figures: Sequence[Figure]) -> str:
 
 def main() -> int:
     figures: list[Figure] = []
-    for benchmark in (training, scoring, intake, growth, worklist, viewer, startup):
+    for benchmark in (
+        training,
+        scoring,
+        intake,
+        growth,
+        worklist,
+        keeping,
+        viewer,
+        gate,
+        startup,
+    ):
         found = benchmark.run()
         show(found)
         figures += found
     write_part("bench", bench_part(figures))
+    covered = coverage.run()
+    show(covered)
+    write_part("coverage", coverage.part(covered))
+    figures += covered
     write_part("models", model_table.models_part())
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"{RESULTS} is written; {len(missed)} targets missed.")

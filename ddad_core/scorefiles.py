@@ -26,9 +26,11 @@ from ddad_core.outcomes import Tally
 from ddad_core.parallel import in_batches, in_order, processors
 from ddad_core.registry import load_model
 from ddad_core.scoretable import COLUMNS, SCORE_COLUMNS, Table, check_output
-from ddad_core.scoring import BATCH_SIZE, Scorer
+from ddad_core.scoring import Scorer
 from ddad_core.types import ScoreResult
 
+BATCH_SIZE = 16
+"""Files that share a pass through the networks: few, so that readers need not wait for it."""
 STATUSES = ("scored", "warned", "refused")
 
 

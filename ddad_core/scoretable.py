@@ -14,6 +14,7 @@ from typing import IO
 from ddad_core.errors import RequestError
 from ddad_core.journal import Journal, Row
 from ddad_core.parallel import in_batches
+from ddad_core.spreadsheet import formula_safe
 from ddad_core.vocabulary import SCORE_TITLES
 
 SCORE_COLUMNS = tuple(name for name in SCORE_TITLES if name != "a_rec_single")
@@ -153,7 +154,8 @@ def _finite(row: Row) -> Row:
 
 def _csv_row(row: Row) -> Row:
     abnormal = row["abnormal"]
-    return {**row, "abnormal": "" if abnormal is None else str(abnormal).lower()}
+    texts = {name: formula_safe(row[name] or "") for name in _TEXTS}  # names of files, for one
+    return {**row, **texts, "abnormal": "" if abnormal is None else str(abnormal).lower()}
 
 
 def _write_csv(rows: Iterator[Row], file: IO[str]) -> None:

@@ -36,6 +36,10 @@ RULES = (
     Rule("app/store/", ("app.gateways", "app.services", "app.ui")),
     Rule("app/gateways/", ("app.store", "app.services", "app.ui")),
     Rule("app/services/", ("app.ui", "streamlit", "sqlalchemy")),
+    Rule("app/keeping/", ("app.ui", "streamlit", "sqlalchemy")),
+    Rule("app/services/", ("app.keeping",)),
+    Rule("app/store/", ("app.keeping",)),
+    Rule("app/gateways/", ("app.keeping",)),
     Rule("ddad_core/networks/", ("ddad_core.imaging",)),
     Rule("ddad_core/evaluation/", ("torch",)),
     Rule(
@@ -173,7 +177,12 @@ def _environment(root: Path) -> list[str]:
 
 # settings.py reads a mapping that its caller hands over; its parameter has the same name.
 # Benchmarks start the app as a process and give it an environment.
-_ENVIRONMENT = (*HANDS_OVER_ENVIRONMENT, "app/settings.py", "benchmarks/")
+_ENVIRONMENT = (
+    *HANDS_OVER_ENVIRONMENT,
+    "app/settings.py",
+    "app/secret_settings.py",
+    "benchmarks/",
+)
 HEAVY = ("create_engine", "create_store_engine", "build_services", "load_model", "build_network")
 CHECKS = {
     "imports": _forbidden_imports,
@@ -231,6 +240,8 @@ PLANTED = [
     ("imports", "app/store/x.py", "from ..services import intake"),
     ("imports", "app/gateways/x.py", "from app.store import schema"),
     ("imports", "app/services/x.py", "from app import bootstrap"),
+    ("imports", "app/services/x.py", "from app.keeping import backup"),
+    ("imports", "app/keeping/x.py", "import sqlalchemy"),
     ("imports", "app/serve.py", "from app.bootstrap import build_services"),
     ("environment", "ddad_core/x.py", "import os\nhome = os.environ['HOME']"),
     ("environment", "ddad_core/x.py", "from os import getenv"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from app.cli import parser as admin_parser
 from app.settings import SETTINGS
 from ddad_core.cli import _parser
 
@@ -34,6 +36,8 @@ def test_every_setting_is_documented_with_its_default_and_help():
 
 def test_no_other_variable_of_the_app_is_documented():
     names = {setting.name for setting in SETTINGS}
+    names |= {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    names |= {"DDAD_OIDC_"}  # all of them, as docs call them
     for path in DOCUMENTS:
         found = set(re.findall(r"\bDDAD_[A-Z_]+\b", path.read_text(encoding="utf-8")))
         assert found - {"DDAD_SHARED_DATA"} <= names, path.name
@@ -45,6 +49,43 @@ def test_every_command_and_its_options_are_in_the_readme():
         assert line or f"ddad {name}" in README, name
         for option in re.findall(r"--[a-z-]+", line or ""):
             assert option in parser._option_string_actions, f"ddad {name} {option}"
+
+
+def admin_commands(path: Path) -> list[str]:
+    """What a page says after `ddad-admin`, in code of either kind."""
+    page = path.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```.*?```", page, re.DOTALL))
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+    lines = [*blocks.splitlines(), *inline]
+    return [m[1].strip() for line in lines if (m := re.search(r"\bddad-admin ([^#]+)", line))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_admin_command_in_the_documents_parses(path, capsys):
+    commands = subcommands(admin_parser())
+    for text in admin_commands(path):
+        for usage in re.split(r" \| |\|(?=[a-z])", text) if "|" in text else [text]:
+            name, *rest = usage.split()
+            assert name in commands, text
+            options = commands[name]._option_string_actions
+            if name != "audit":
+                for option in re.findall(r"(?<![\w-])--[a-z-]+", " ".join(rest)):
+                    assert option in options, f"ddad-admin {usage}"
+        # What is no usage line but a command must be one as it stands.
+        words = shlex.split(text)
+        if len(words) > 1 and not re.search(r"[\[|]|\.\.\.|N:HASH|DAYS", text):
+            try:
+                admin_parser().parse_args(words)
+            except SystemExit:
+                # In running text an option may be named without what the command needs besides.
+                told = capsys.readouterr().err
+                assert "required" in told or "expected one" in told, f"ddad-admin {text}"
+
+
+def test_every_admin_command_is_documented():
+    named = {text.split()[0] for path in DOCUMENTS for text in admin_commands(path)}
+    named |= {w for t in admin_commands(REPOSITORY / "README.md") for w in re.findall("[a-z-]+", t)}
+    assert set(subcommands(admin_parser())) <= named
 
 
 def test_every_screen_is_in_the_readme():

@@ -52,10 +52,10 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 
 def _accounts() -> AccountsService:
     settings = load_settings(os.environ)
-    migrate(settings.database_url)
     from app.gateways.anchor import AnchorFile
 
     anchor = AnchorFile(settings.home / "audit.anchor")
+    migrate(settings.database_url, anchor=anchor)
     store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
     return AccountsService(store, Access(store))
 

@@ -43,8 +43,8 @@ def add_to(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _audit() -> AuditService:
     settings = load_settings(os.environ)
-    migrate(settings.database_url)
     anchor = AnchorFile(settings.home / "audit.anchor")
+    migrate(settings.database_url, anchor=anchor)
     store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
     return AuditService(store, Access(store), anchor)
 

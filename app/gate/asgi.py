@@ -197,6 +197,10 @@ class AccessGate:
             await self._polling.run(sessions.refresh)
         except DdadError as error:
             log.warning("Sessions could not be compared with the database: %s", error)
+        except Exception:
+            # It must go on looking: sessions end by their time meanwhile, and the services, which
+            # ask the database at every act, refuse everything.
+            log.exception("Sessions could not be compared with the database")
 
 
 def _write_what_is_left(sessions: Sessions) -> None:

@@ -104,7 +104,8 @@ def _forwarded_for(headers: Headers, address: str, proxies: Sequence[Network]) -
     """The last address that no trusted proxy has: those before it anybody may have written."""
     chain = ",".join(headers.getlist("x-forwarded-for")).split(",")
     for hop in reversed([one.strip() for one in chain if one.strip()]):
-        found = address_of(hop)
+        # Some proxies add the port.
+        found = address_of(hop.strip("[]")) or address_of(hop.rpartition(":")[0].strip("[]"))
         if found is None:
             break
         address = str(found)

@@ -75,6 +75,7 @@ class Sessions:
         self._refreshing = threading.Lock()
         self._numbers = itertools.count()
         self._by_hash: dict[str, Session] = {}
+        self._dropped: set[int] = set()  # ended here; a list read a moment before still has them
 
     def add(self, record: SessionRecord, user: UserRecord, address: str = "") -> Session:
         """Take in a session that the store has just opened."""
@@ -109,6 +110,7 @@ class Sessions:
         """End a session here at once, with its sockets; telling the store is the caller's."""
         with self._lock:
             self._by_hash.pop(session.record.token_sha256, None)
+            self._dropped.add(session.record.id)
             session.over = True
             watchers, session.watchers = session.watchers, set()
         for watcher in watchers:
@@ -145,12 +147,15 @@ class Sessions:
             with self._lock:
                 for key, (record, user) in listed.items():
                     known = self._by_hash.get(key)
+                    if record.id in self._dropped:
+                        continue
                     if known is None:
                         self._take(record, user, record.address)
                     else:
                         known.user = user
                         # Another process may have seen them more recently.
                         known.active_at = max(known.active_at, record.seen_at)
+                self._dropped &= {record.id for record, _ in listed.values()}
                 gone = [
                     session
                     for key, session in self._by_hash.items()

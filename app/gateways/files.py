@@ -203,6 +203,10 @@ class ImageFiles:
             problem = f"The files of image {_short(sha256)} cannot be removed ({error.strerror})."
             raise FilesError(problem, _PERMISSION) from error
 
+    def path(self, sha256: str, kind: FileKind) -> Path:
+        """Where the file of an image lies, or would."""
+        return self._file_path(sha256, kind)
+
     def _pixels_path(self, sha256: str) -> Path:
         return self._file_path(sha256, "png")
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from app.services.access import Access
-from app.services.exporting import formula_safe
 from app.services.people import Action, Person
 from app.store.account_records import AuditEvent, AuditFilter
 from app.store.audit_chain import Head, Verification, verify
 from app.store.audit_repository import Anchor
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
+from ddad_core.spreadsheet import formula_safe
 
 COLUMNS = tuple(f.name for f in fields(AuditEvent))
 EVERYTHING = AuditFilter()

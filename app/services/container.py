@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
+from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
@@ -36,6 +37,7 @@ class Services:
     viewing: ViewingService
     tuning: TuningService
     exporting: ExportingService
+    erasing: ErasingService
     patients: PatientService
 
     def warm_up(self) -> None:

@@ -15,6 +15,7 @@ from app.services.people import Action, Person
 from app.store.records import ImageRecord, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core import __version__
+from ddad_core.spreadsheet import formula_safe
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "images": (
@@ -42,7 +43,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "policy", "reason", "set_by", "set_at", "replaces_id",
     ),
 }  # fmt: skip
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 Row = dict[str, Any]
 
 
@@ -262,8 +262,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = "; ".join(str(part) for part in value)
     return formula_safe(value) if isinstance(value, str) else value
-
-
-def formula_safe(text: str) -> str:
-    """Text for a CSV cell; what a spreadsheet would run gets an apostrophe in front."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text

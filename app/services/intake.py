@@ -343,7 +343,7 @@ def _on_record(
     if outcome is not None and outcome.image_id is None:
         return reader.did("refusal", "file")
     image_id = outcome.image_id if outcome else placed.image.id if placed else None
-    after = {"known": True} if outcome else {"known": False}
+    after = {"already_here": outcome is not None}
     return reader.did("upload", f"image {image_id}", after=after)
 
 

@@ -16,7 +16,7 @@ ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on.",
     "lead": "As a reader; also changes operating points and exports.",
-    "administrator": "Looks after accounts, sees the audit trail, exports. Sees no cases.",
+    "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, the audit trail, exports.",
 }
 
@@ -31,6 +31,7 @@ class Action(StrEnum):
     EXPORT = "export what is stored"
     MANAGE_USERS = "look after accounts"
     VIEW_AUDIT = "see the audit trail"
+    ERASE = "erase images"
 
 
 _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
@@ -38,7 +39,9 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
     "arbiter": _CLINICAL,
     "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT},
-    "administrator": frozenset({Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT}),
+    "administrator": frozenset(
+        {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE}
+    ),
     "auditor": frozenset({Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT}),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,12 +15,25 @@ from app.services.people import Action, Person
 from app.services.scoring import is_current
 from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import RequestError
+from ddad_core.errors import MetricError, RequestError
 from ddad_core.evaluation.metrics import Estimate, RocCurve, auc_with_interval, roc_curve
+from ddad_core.evaluation.policies import (
+    Known,
+    OperatingChoice,
+    at_least_sensitivity,
+    at_most_normals,
+    by_hand,
+    cost_ratio,
+    workload,
+    youden,
+)
+from ddad_core.evaluation.predictive import PredictiveValues, predictive_values
 from ddad_core.evaluation.thresholds import Confusion, confusion
 from ddad_core.vocabulary import SCORE_TITLES
 
 Source = Literal["reads", "reference"]
+Policy = Literal["hand", "normals", "sensitivity", "youden", "cost", "workload"]
+BY_HAND = "Chosen by hand on the threshold screen"
 SOURCE_TITLES: dict[str, str] = {
     "reads": "Stored reads",
     "reference": "Reference labels that came with the gallery",
@@ -57,6 +71,22 @@ class TuningEvidence:
     roc: RocCurve | None
     in_force: OperatingPointInForce
     history: tuple[OperatingPointRecord, ...]
+
+    @property
+    def prevalence(self) -> float:
+        """Share of abnormal cases among the labelled; a half without both kinds."""
+        share = float(self.labels.mean()) if len(self.labels) else 0.5
+        return share if 0 < share < 1 else 0.5
+
+    @property
+    def known(self) -> Known:
+        """The same for the policies that choose an operating point."""
+        return Known(
+            labels=self.labels,
+            scores=self.scores,
+            all_scores=np.concatenate([self.scores, self.unlabelled]),
+            normals=self.normals,
+        )
 
     @property
     def span(self) -> tuple[float, float]:
@@ -147,10 +177,52 @@ class TuningService:
             normal_rate=normals.flagged / len(evidence.normals),
         )
 
+    @staticmethod
+    def choose(evidence: TuningEvidence, policy: Policy, value: float) -> OperatingChoice:
+        """The threshold that a policy chooses, with what to expect of it, or why it cannot.
+
+        Args:
+            evidence: Of the model.
+            policy: Which.
+            value: Percent for "normals" and "sensitivity", false alarms that a miss is worth for
+                "cost", flagged cases of a hundred for "workload", the threshold for "hand";
+                not used by "youden".
+
+        Raises:
+            MetricError: The value makes no sense for the policy.
+        """
+        known = evidence.known
+        choices: dict[Policy, Callable[[], OperatingChoice]] = {
+            "hand": lambda: by_hand(known, value),
+            "normals": lambda: at_most_normals(known, value / 100),
+            "sensitivity": lambda: at_least_sensitivity(known, value / 100),
+            "youden": lambda: youden(known),
+            "cost": lambda: cost_ratio(known, miss=value, prevalence=evidence.prevalence),
+            "workload": lambda: workload(known, flagged_a_day=value, cases_a_day=100),
+        }
+        return choices[policy]()
+
+    @staticmethod
+    def predictive(
+        effect: ThresholdEffect, prevalence: float
+    ) -> tuple[PredictiveValues | None, str]:
+        """Predictive values at a stated prevalence, or why there are none."""
+        try:
+            return predictive_values(effect.counts, prevalence=prevalence), ""
+        except MetricError as error:
+            return None, str(error)
+
     def save(
-        self, reader: Person, model_name: str, threshold: float, reason: str
+        self, reader: Person, model_name: str, threshold: float, reason: str, policy: str = ""
     ) -> OperatingPointRecord:
         """Put a new version of the operating point in force; earlier ones stay on record.
+
+        Args:
+            reader: Who sets it.
+            model_name: For which model.
+            threshold: Flagged from there on.
+            reason: In a sentence.
+            policy: How it was chosen; by hand if empty.
 
         Raises:
             ForbiddenError: The person may not change operating points.
@@ -174,7 +246,7 @@ class TuningService:
             model_hash=card.model_hash,
             score_name=card.primary,
             threshold=threshold,
-            policy="Chosen by hand on the threshold screen",
+            policy=policy or BY_HAND,
             reason=reason.strip(),
             set_by=reader.name,
         )

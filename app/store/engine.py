@@ -120,7 +120,7 @@ def _create_folder(url: URL) -> None:
         return
     folder = Path(database).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         problem = f"The folder {folder} for the database cannot be created ({error.strerror})."
         raise StoreError(problem, "Choose a folder that the program may write to.") from error

@@ -105,6 +105,13 @@ def as_store_error(error: SQLAlchemyError) -> StoreError:
     )
 
 
+def driver_error(error: Exception) -> SQLAlchemyError:
+    """An error of the driver itself in the form that `as_store_error` takes."""
+    wrapped = SQLAlchemyError()
+    wrapped.orig = error  # type: ignore[attr-defined]
+    return wrapped
+
+
 def _code(cause: BaseException | None) -> str:
     """SQLite's error name or PostgreSQL's SQLSTATE; empty if the driver gave neither."""
     text = str(cause)

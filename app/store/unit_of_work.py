@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock
-from app.store.errors import as_store_error
+from app.store.erasure_repository import ErasureRepository
+from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
@@ -42,6 +44,7 @@ class Repositories:
     sessions: SessionRepository
     audit: AuditRepository
     drafts: DraftRepository
+    erasure: ErasureRepository
     worklist: WorklistRepository
 
 
@@ -104,6 +107,29 @@ class UnitOfWork:
         except SQLAlchemyError as error:
             raise as_store_error(error) from error
 
+    def compact(self) -> None:
+        """Write the database anew without what was deleted; writers wait meanwhile.
+
+        Raises:
+            StoreError: The database is in use, or the disk is full. It is as it was then.
+        """
+        try:
+            if self._engine.dialect.name == "sqlite":
+                with self._engine.connect() as connection:
+                    raw = connection.connection.driver_connection
+                    assert raw is not None
+                    raw.execute("PRAGMA query_only = OFF")
+                    raw.execute("VACUUM")
+                return
+            alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            with alone.connect() as connection:
+                for table in ("boxes", "reads", "scores", "drafts", "images"):
+                    connection.exec_driver_sql(f"VACUUM {table}")
+        except sqlite3.DatabaseError as error:
+            raise as_store_error(driver_error(error)) from error
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from error
+
     def _repositories(self, connection: Connection) -> Repositories:
         return Repositories(
             images=ImageRepository(connection, self._now),
@@ -115,5 +141,6 @@ class UnitOfWork:
             sessions=SessionRepository(connection, self._now),
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
+            erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
         )

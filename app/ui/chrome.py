@@ -19,6 +19,9 @@ _STYLE = """
 [data-testid="stHeader"] a { font-size: 0.95rem; }
 [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stElementContainer"]:has(style) { display: none; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-save-bar) { position: sticky; bottom: 0;
+  z-index: 5; }
+.st-key-save-bar { background: #0b0d10; padding: 0.5rem 0 0.7rem; }
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }

@@ -59,7 +59,8 @@ def read_panel(context: Context, state: Session, case: OpenCase, shown: ViewerSt
     keep(context, view, draft, shown.boxes)
     if state.problem:
         st.error(state.problem, icon=":material/error:")
-    _save_buttons(context, state, case)
+    with st.container(key="save-bar"):
+        _save_buttons(context, state, case)
     _history(view)
 
 

@@ -132,6 +132,51 @@ def _merge(
     return saddle
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What lowering the level does to each image.
+
+    Attributes:
+        levels: (T,) descending.
+        hits: (N, T) findings hit in each image with findings.
+        n_regions: (N,) findings in each.
+        falses: (M, T) false regions in each image that they are counted on.
+        counted_on: Which images these are, in words.
+    """
+
+    levels: np.ndarray
+    hits: np.ndarray
+    n_regions: np.ndarray
+    falses: np.ndarray
+    counted_on: str
+
+
+def trace(maps: np.ndarray, regions: Sequence[np.ndarray], normal_maps: np.ndarray | None) -> Trace:
+    """Count findings hit and false regions at each level.
+
+    Args:
+        maps: (N, S, S) of images with findings.
+        regions: N arrays, bool (R, S, S): the findings of each image.
+        normal_maps: (M, S, S) of normal images, or None; if given, false regions are counted on
+            them alone.
+    """
+    found = find_peaks(maps)
+    covered = np.stack([r.any(axis=0) for r in regions])  # (N, S, S)
+    inside = covered[found.image, found.row, found.column]
+    if normal_maps is None:
+        false, n_false = _only(found, ~inside), len(maps)
+    else:
+        false, n_false = find_peaks(normal_maps), len(normal_maps)
+    levels = _levels(found.value, false, n_false)
+    return Trace(
+        levels=levels,
+        hits=np.stack([_hits(found, i, regions[i], levels) for i in range(len(maps))]),
+        n_regions=np.array([len(r) for r in regions]),
+        falses=np.stack([_alive(_only(false, false.image == i), levels) for i in range(n_false)]),
+        counted_on="images with findings" if normal_maps is None else "normal images",
+    )
+
+
 def froc(
     maps: np.ndarray,
     regions: Sequence[np.ndarray],
@@ -147,21 +192,13 @@ def froc(
             them alone.
         weights: How often each image is drawn in each resample: (B, N) and (B, M).
     """
-    found = find_peaks(maps)
-    covered = np.stack([r.any(axis=0) for r in regions])  # (N, S, S)
-    inside = covered[found.image, found.row, found.column]
+    traced = trace(maps, regions, normal_maps)
+    hits, falses, n_regions = traced.hits, traced.falses, traced.n_regions
     if normal_maps is None:
-        false = _only(found, ~inside)
-        n_false, weights_false = len(maps), weights[0]
+        weights_false = weights[0]
     else:
-        false = find_peaks(normal_maps)
-        n_false = len(normal_maps)
         assert weights[1] is not None
         weights_false = weights[1]
-    levels = _levels(found.value, false, n_false)
-    hits = np.stack([_hits(found, i, regions[i], levels) for i in range(len(maps))])  # (N, T)
-    falses = np.stack([_alive(_only(false, false.image == i), levels) for i in range(n_false)])
-    n_regions = np.array([len(r) for r in regions])
 
     def envelope(w: np.ndarray, w_false: np.ndarray, allowed: Sequence[float]) -> np.ndarray:
         """Best share hit at each allowed rate, (A, B)."""
@@ -171,11 +208,11 @@ def froc(
         reached = np.stack([(rate <= limit).sum(axis=1) for limit in allowed])
         return np.stack([share[np.arange(len(share)), r] for r in reached])
 
-    once = np.ones((1, len(maps))), np.ones((1, n_false))
+    once = np.ones((1, len(maps))), np.ones((1, len(falses)))
     values = envelope(*once, ALLOWED)[:, 0]
     samples = envelope(weights[0], weights_false, ALLOWED)
     return Froc(
-        counted_on="images with findings" if normal_maps is None else "normal images",
+        counted_on=traced.counted_on,
         at={
             allowed: percentile_interval(float(value), sample)
             for allowed, value, sample in zip(ALLOWED, values, samples, strict=True)

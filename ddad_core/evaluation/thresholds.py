@@ -53,6 +53,11 @@ def is_flagged(score: float, threshold: float) -> bool:
     return score >= threshold
 
 
+def flags(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Which cases are called abnormal at this threshold, bool of the scores' shape."""
+    return np.asarray(scores) >= threshold
+
+
 def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Confusion:
     """Count cases on both sides of a threshold.
 
@@ -62,7 +67,7 @@ def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Confu
         threshold: Flagged means score >= threshold.
     """
     labels = np.asarray(labels)
-    flagged = np.asarray(scores) >= threshold
+    flagged = flags(scores, threshold)
     return Confusion(
         true_positive=int(np.sum(flagged & (labels == 1))),
         false_negative=int(np.sum(~flagged & (labels == 1))),
@@ -87,9 +92,23 @@ def threshold_for_normal_rate(normal_scores: np.ndarray, max_rate: float) -> flo
     if not len(normal_scores) or not 0 <= max_rate < 1:
         problem = f"{len(normal_scores)} normal scores and a rate of {max_rate} give no threshold."
         raise MetricError(problem, "Give calibration normals and a rate from 0 to below 1.")
-    descending = np.sort(np.asarray(normal_scores, dtype=np.float64))[::-1]
-    allowed = int(np.floor(max_rate * len(descending) + 1e-9))
-    # The first normal that must not be flagged; ties with it are not flagged either.
+    allowed = int(np.floor(max_rate * len(normal_scores) + 1e-9))
+    return threshold_above(normal_scores, allowed)
+
+
+def threshold_above(scores: np.ndarray, allowed: int) -> float:
+    """Find the lowest threshold that flags at most so many of these scores.
+
+    It lies halfway between the last that is flagged and the first that is not, so that rounding
+    does not move a case across it.
+
+    Args:
+        scores: (n,), any order.
+        allowed: At least 0 and below n.
+    """
+    assert 0 <= allowed < len(scores)
+    descending = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    # The first that must not be flagged; ties with it are not flagged either.
     barrier = descending[allowed]
     above = descending[descending > barrier]
     if not len(above):

@@ -20,7 +20,7 @@ Run = Callable[..., int]
 def run(monkeypatch: pytest.MonkeyPatch, home: Path, small_gallery: Path) -> Run:
     """Run one command on a home of its own, from a folder that has nothing to do with it."""
     monkeypatch.chdir(home.parent)
-    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_ACCESS_PASSWORD", "PORT"):
+    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_DEMO", "PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DDAD_HOME", str(home))
     monkeypatch.setenv("DDAD_GALLERY", str(small_gallery))

@@ -412,6 +412,15 @@ def test_all_addresses_of_localhost_are_listened_on():
             one.close()
 
 
+def test_answers_do_not_wait_for_acknowledgements():
+    """What asyncio looks at before it turns Nagle's algorithm off, on connections taken."""
+    (listening,) = serve.listen(serve.resolve("127.0.0.1", free_port()))
+    with listening, socket.create_connection(listening.getsockname(), timeout=2):
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.proto == socket.IPPROTO_TCP
+
+
 @pytest.mark.parametrize(
     ("host", "where"),
     [

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 import pandas as pd
 import streamlit as st
 
 from app.services.people import Action
-from app.services.tuning import SOURCE_TITLES, Source, ThresholdEffect, TuningEvidence
+from app.services.tuning import SOURCE_TITLES, Policy, Source, ThresholdEffect, TuningEvidence
 from app.ui.charts import histogram_figure, roc_figure
 from app.ui.chrome import figure, section, warnings
 from app.ui.context import Context
+from app.ui.error_text import errors_shown
 from app.ui.session import session
 from ddad_core.evaluation.metrics import Estimate
+from ddad_core.evaluation.policies import OperatingChoice
 
 SLIDER_STEPS = 400
 SLIDER_MARGIN = 0.02
 CHART_CONFIG = {"displayModeBar": False}
+POLICIES: dict[str, tuple[Policy, str, float, float, float]] = {
+    "By hand": ("hand", "", 0.0, 0.0, 0.0),
+    "At most some normals flagged": ("normals", "Normals, %", 0.5, 50.0, 10.0),
+    "At least a sensitivity": ("sensitivity", "Sensitivity, %", 50.0, 99.0, 90.0),
+    "Youden": ("youden", "", 0.0, 0.0, 0.0),
+    "Cost of a miss": ("cost", "False alarms a miss is worth", 0.1, 1000.0, 10.0),
+    "Workload": ("workload", "Flagged of 100 cases", 1.0, 99.0, 20.0),
+}
+"""Title: policy, what its number is, lowest, highest and first value of it."""
 
 
 def show(context: Context) -> None:
@@ -55,18 +67,57 @@ def show(context: Context) -> None:
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")
         return
-    threshold = _slider(evidence)
+    choice = _policy(context, evidence)
+    threshold = _slider(evidence, choice)
     effect = context.services.tuning.effect(evidence, threshold)
     _figures(evidence, effect)
+    _predictive(context, effect)
     _charts(evidence, effect, threshold)
     if Action.SET_OPERATING_POINT in context.allowed:
-        _save(context, evidence, threshold)
+        _save(context, evidence, threshold, choice)
     _history(evidence)
 
 
-def _slider(evidence: TuningEvidence) -> float:
+def _policy(context: Context, evidence: TuningEvidence) -> OperatingChoice | None:
+    """What a policy chooses; None by hand, or where it cannot choose."""
+    left, middle, right = st.columns([2, 1.2, 5], vertical_alignment="bottom")
+    with left:
+        title = st.selectbox("Choose by", list(POLICIES), key="policy")
+    policy, label, low, high, default = POLICIES[title]
+    value = 0.0
+    if label:
+        with middle:
+            value = st.number_input(label, low, high, default, key=f"policy-{policy}")
+    if policy == "hand":
+        return None
+    with right, errors_shown():
+        choice = context.services.tuning.choose(evidence, policy, value)
+        if choice.threshold is None:
+            st.html(f'<div class="ddad-warning">{html.escape(choice.why_not)}</div>')
+            return None
+        st.html(f'<div class="ddad-facts">{html.escape(_expected(evidence, choice))}</div>')
+    return choice
+
+
+def _expected(evidence: TuningEvidence, choice: OperatingChoice) -> str:
+    """What to expect of a choice, in words."""
+    parts = [f"{evidence.score_title} ≥ {choice.threshold:.4g}"]
+    if choice.sensitivity:
+        parts.append(f"sensitivity {choice.sensitivity}, n = {choice.n_abnormal}")
+    if choice.specificity:
+        parts.append(f"specificity {choice.specificity}, n = {choice.n_normal}")
+    sentences = ["; ".join(parts) + "."]
+    if len(parts) > 1:
+        sentences.append(choice.measured)
+    return " ".join([*sentences, choice.guarantee]).strip()
+
+
+def _slider(evidence: TuningEvidence, choice: OperatingChoice | None) -> float:
+    start = evidence.in_force.threshold
+    if choice is not None and choice.threshold is not None:
+        start = choice.threshold
     low, high = evidence.span
-    low = min(low, evidence.in_force.threshold)
+    low, high = min(low, start), max(high, start)
     margin = SLIDER_MARGIN * ((high - low) or 1.0)
     # Below zero only where scores are: a threshold there would say nothing.
     low, high = max(low - margin, min(low, 0.0)), high + margin
@@ -75,12 +126,12 @@ def _slider(evidence: TuningEvidence) -> float:
         f"A case is flagged when {evidence.score_title} is at least",
         min_value=low,
         max_value=high,
-        value=min(max(evidence.in_force.threshold, low), high),
+        value=min(max(start, low), high),
         step=step,
         # As many decimals as tell one step from the next.
         format=f"%.{max(0, math.ceil(-math.log10(step)))}f",
-        # A new version in force starts the slider there.
-        key=f"threshold-{evidence.model}-{evidence.in_force.version}",
+        # A new version in force, or another choice, starts the slider there.
+        key=f"threshold-{evidence.model}-{evidence.in_force.version}-{start:.6g}",
     )
 
 
@@ -126,6 +177,30 @@ def _figures(evidence: TuningEvidence, effect: ThresholdEffect) -> None:
         )
 
 
+def _predictive(context: Context, effect: ThresholdEffect) -> None:
+    """What a flag is worth where the threshold will be used."""
+    left, ppv, npv, rest = st.columns([1.2, 1.4, 1.4, 2], vertical_alignment="bottom")
+    with left:
+        percent = st.number_input(
+            "Prevalence, %",
+            0.1,
+            99.9,
+            5.0,
+            0.5,
+            key="prevalence",
+            help="Share of abnormal cases where the threshold will be used",
+        )
+    found, why = context.services.tuning.predictive(effect, percent / 100)
+    if found is None:
+        with rest:
+            st.caption(why)
+        return
+    with ppv:
+        _estimate("PPV at that prevalence", found.ppv, "of the flagged, abnormal")
+    with npv:
+        _estimate("NPV at that prevalence", found.npv, "of the others, normal")
+
+
 def _estimate(label: str, estimate: Estimate | None, count: str) -> None:
     if estimate is None:
         figure(label, "–", count)
@@ -160,7 +235,18 @@ def _charts(evidence: TuningEvidence, effect: ThresholdEffect, threshold: float)
             st.plotly_chart(chart, config=CHART_CONFIG, key="roc")
 
 
-def _save(context: Context, evidence: TuningEvidence, threshold: float) -> None:
+def _save(
+    context: Context, evidence: TuningEvidence, threshold: float, choice: OperatingChoice | None
+) -> None:
+    policy = ""
+    # The slider has steps: next to the policy's own threshold it is that which is put in force.
+    step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
+    if (
+        choice
+        and choice.threshold is not None
+        and math.isclose(threshold, choice.threshold, rel_tol=0.0, abs_tol=step)
+    ):
+        threshold, policy = choice.threshold, choice.policy
     with st.form("operating-point", border=True):
         columns = st.columns([5, 1.6], vertical_alignment="bottom")
         with columns[0]:
@@ -172,7 +258,9 @@ def _save(context: Context, evidence: TuningEvidence, threshold: float) -> None:
         with columns[1]:
             submitted = st.form_submit_button("Put in force", type="primary", width="stretch")
     if submitted:
-        saved = context.services.tuning.save(context.reader, evidence.model, threshold, reason)
+        saved = context.services.tuning.save(
+            context.reader, evidence.model, threshold, reason, policy
+        )
         session().notice = (
             f"Version {saved.version} is in force for {saved.model_name}: "
             f"{evidence.score_title} ≥ {saved.threshold:.4g}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -11,11 +12,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.services.batches import Batch, Progress, start_batch
-from app.services.exporting import formula_safe
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
 from app.ui.context import Context
 from app.ui.session import Session, session, widget_value
+from ddad_core.spreadsheet import formula_safe
 
 READ_KEY = "upload-read"
 REFRESH_SECONDS = 0.25
@@ -63,7 +64,10 @@ def _ask(context: Context, state: Session) -> None:
     )
     if files:
         given = [(file.name, file.getvalue()) for file in files]
-        state.batch = start_batch(context.services.intake, context.reader, given)
+        # What was handed over is taken in though the session ends meanwhile; if the account is
+        # removed, nothing more is.
+        sender = replace(context.reader, session_id=None)
+        state.batch = start_batch(context.services.intake, sender, given)
         state.intake_note = ""
         state.uploads += 1  # an empty uploader; these files are on their way
         _let_go(files)

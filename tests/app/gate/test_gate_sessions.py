@@ -164,6 +164,48 @@ def test_a_session_that_opens_while_the_database_is_asked_stays(door, sessions, 
     assert browser.ask("GET", "/").status == 200
 
 
+def test_a_list_read_before_signing_out_brings_nothing_back(browser, sessions, accounts):
+    browser.sign_in()
+    listed = accounts.open_sessions
+
+    def slow():
+        found = listed()
+        browser.ask("POST", SIGN_OUT)
+        return found
+
+    accounts.open_sessions = slow
+    sessions.refresh()
+    assert sessions.find(browser.token) is None
+    assert browser.ask("GET", "/").status == 401
+    accounts.open_sessions = listed
+    sessions.refresh()
+    assert sessions._dropped == set()
+
+
+def test_a_look_that_fails_is_not_the_last(browser, store, user, sessions, accounts, monkeypatch):
+    monkeypatch.setattr(asgi, "REFRESH_SECONDS", 0.01)
+    listed, tries = accounts.open_sessions, []
+
+    def failing():
+        tries.append(1)
+        if len(tries) < 4:
+            raise ZeroDivisionError
+        return listed()
+
+    accounts.open_sessions = failing
+
+    async def run():
+        async def serving(scope, receive, send):
+            while len(tries) < 6:
+                await asyncio.sleep(0.01)
+
+        browser.door._app = serving
+        await asyncio.wait_for(browser.door({"type": "lifespan"}, None, None), 3)
+
+    asyncio.run(run())
+    assert len(tries) >= 6
+
+
 def test_a_database_out_of_reach_ends_no_session_and_extends_none(
     browser, clock, sessions, accounts, monkeypatch
 ):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from app.services.accounts import NewAccount
 from app.services.container import Services
+from app.services.erasing import Which
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
+from app.store.records import NewImage
 from tests.accounts import PASSWORD
 
 CLINICAL = {"reader", "arbiter", "lead"}
@@ -43,9 +45,22 @@ MAY: dict[str, set[str]] = {
     "check the audit trail": {"administrator", "auditor"},
     "export the audit trail": {"administrator", "auditor"},
     "accept the audit trail": {"administrator"},
+    "find what to erase": {"administrator"},
+    "erase": {"administrator"},
 }
 MODEL = "nih-ae-u"
 DRAFT = ReadDraft("normal", None, (), "", (), None, None, None, ai_visible=False, seconds=None)
+
+
+def to_erase(services: Services) -> Which:
+    """One image of a patient of its own."""
+    with services.access._store.writing() as repositories:
+        image = repositories.images.list_all()[0]
+        new = replace(image, sha256="f" * 64, patient="P-TOERASE")
+        values = {f.name: getattr(new, f.name) for f in fields(NewImage) if f.name != "thumbnail"}
+        if not repositories.images.by_sha256("f" * 64):
+            repositories.images.add(NewImage(**values, thumbnail=b"x"))
+    return Which(patient="P-TOERASE")
 
 
 @pytest.fixture
@@ -84,6 +99,8 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "check the audit trail": loaded.audit.verify,
         "export the audit trail": loaded.audit.export_csv,
         "accept the audit trail": lambda p: loaded.audit.accept(p, "because"),
+        "find what to erase": lambda p: loaded.erasing.find(p, Which(patient="P-1")),
+        "erase": lambda p: loaded.erasing.erase(p, to_erase(loaded), "because"),
     }
 
 

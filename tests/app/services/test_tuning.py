@@ -12,7 +12,7 @@ import pytest
 from app.services.container import Services
 from app.services.people import Person
 from app.services.read_draft import ReadDraft
-from app.services.tuning import TuningEvidence, TuningService, consensus
+from app.services.tuning import BY_HAND, TuningEvidence, TuningService, consensus
 from app.store.records import ReadRecord
 from ddad_core.errors import RequestError
 
@@ -207,3 +207,34 @@ def test_flags_follow_the_operating_point_without_any_network(
             loaded.tuning.evidence(Person.named("Ana"), MODEL, "reads"), threshold
         ).flagged == (flagged)
     assert build(loaded_home).worklist.list(ana).flagged == 0  # after a restart too
+
+
+def test_a_policy_chooses_from_the_calibration_normals(loaded: Services, ana: Person) -> None:
+    evidence = loaded.tuning.evidence(ana, MODEL, "reference")
+    choice = loaded.tuning.choose(evidence, "normals", 10.0)
+    assert choice.threshold is not None
+    flagged = np.sum(evidence.normals >= choice.threshold)
+    assert (flagged + 1) / (len(evidence.normals) + 1) <= 0.1
+    assert (flagged + 2) / (len(evidence.normals) + 1) > 0.1  # as many as the guarantee allows
+    assert "10.0%" in choice.policy and choice.guarantee
+    by_hand = loaded.tuning.choose(evidence, "hand", 0.4)
+    assert by_hand.threshold == 0.4
+
+
+def test_a_policy_that_cannot_choose_says_why(loaded: Services, ana: Person) -> None:
+    evidence = loaded.tuning.evidence(ana, MODEL, "reads")  # nobody has read anything
+    for policy in ("youden", "sensitivity", "cost"):
+        choice = loaded.tuning.choose(evidence, policy, 90.0)
+        assert choice.threshold is None and len(choice.why_not) > 20
+    effect = loaded.tuning.effect(evidence, 0.4)
+    assert loaded.tuning.predictive(effect, 0.05)[0] is None
+    assert loaded.tuning.predictive(effect, 0.05)[1]
+
+
+def test_the_policy_is_on_record_with_the_threshold(loaded: Services, ana: Person) -> None:
+    evidence = loaded.tuning.evidence(ana, MODEL, "reference")
+    choice = loaded.tuning.choose(evidence, "normals", 10.0)
+    assert choice.threshold is not None
+    saved = loaded.tuning.save(ana, MODEL, choice.threshold, "as agreed", choice.policy)
+    assert (saved.policy, saved.threshold) == (choice.policy, choice.threshold)
+    assert loaded.tuning.save(ana, MODEL, 0.4, "by eye").policy == BY_HAND

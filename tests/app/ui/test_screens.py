@@ -851,3 +851,25 @@ def test_review_of_a_case_that_stands_alone_shows_no_links(page: Page) -> None:
     page.press("Start reading")
     assert links(page, "conflict") + links(page, "patient") == []
     assert "Conflict" not in page.html
+
+
+def test_a_policy_moves_the_slider_and_is_on_record(page: Page, loaded_home: Path) -> None:
+    page.go("thresholds")
+    page.at.selectbox(key="policy").set_value("At most some normals flagged")
+    page.run()
+    assert "A new normal like the" in page.html
+    page.at.text_input[0].set_value("as agreed in the meeting")
+    page.press("Put in force")
+    ((policy, threshold),) = stored(loaded_home, "SELECT policy, threshold FROM operating_points")
+    assert policy == "At most 10.0% of normals flagged"
+    slider = page.at.slider[0]
+    assert slider.value == pytest.approx(threshold)
+
+
+def test_a_policy_without_cases_says_why_and_leaves_the_slider(page: Page) -> None:
+    page.go("thresholds")
+    before = page.at.slider[0].value
+    page.at.selectbox(key="policy").set_value("Youden")
+    page.run()
+    assert 'class="ddad-warning"' in page.html
+    assert page.at.slider[0].value == before and page.errors == []
