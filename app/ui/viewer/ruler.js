@@ -1,6 +1,7 @@
 // A distance on the image, in millimetres where the file says how far apart its pixels are.
 
 const RULER_COLOR = "#ffd866";
+const NEW_RULER_SHARE = 0.15;
 
 /** Length of a line in image coordinates, in words. */
 function rulerText({ from, to }, spacing) {
@@ -16,6 +17,13 @@ function withinImage(point, image) {
     x: Math.min(Math.max(point.x, 0), image.width),
     y: Math.min(Math.max(point.y, 0), image.height),
   };
+}
+
+/** A ruler across the middle of what is seen, to be pulled by keys. */
+function rulerInView(view) {
+  const { width, height } = view.stage;
+  const at = (share) => withinImage(view.toImage(width * (0.5 + share), height / 2), view.image);
+  return { from: at(-NEW_RULER_SHARE), to: at(NEW_RULER_SHARE) };
 }
 
 function drawRuler(context, ruler, view, spacing) {

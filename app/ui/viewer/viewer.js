@@ -6,7 +6,6 @@ const KEPT_SAMPLES = 500;
 const FINE_DELAY_MS = 160;
 const KEY_REPORT_DELAY_MS = 300;
 const OPACITY_STEP = 0.05;
-const NEW_RULER_SHARE = 0.15;
 
 class Viewer {
   constructor(root) {
@@ -298,11 +297,7 @@ class Viewer {
     const { selected, tool } = this.state;
     if (selected >= 0) return this.side.focusLabel(selected);
     if (tool === "box") return this.editor.addInView();
-    if (tool !== "ruler") return false;
-    const { width, height } = this.view.stage;
-    const at = (share) => this.view.toImage(width * (0.5 + share), height / 2);
-    const [from, to] = [at(-NEW_RULER_SHARE), at(NEW_RULER_SHARE)];
-    return this.setRuler({ from: withinImage(from, this.image), to: withinImage(to, this.image) });
+    return tool === "ruler" && this.setRuler(rulerInView(this.view));
   }
 
   leave() {
