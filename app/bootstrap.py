@@ -20,6 +20,7 @@ from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
+from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
 from app.settings import Settings
 from ddad_core.imaging.prepare import Keeping
@@ -74,6 +75,7 @@ def build_services(settings: Settings) -> Services:
             unaided_first=settings.unaided_first,
             more_findings=settings.more_findings,
         ),
+        viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),

@@ -16,6 +16,10 @@ written by those commands; do not edit them by hand.
 <!-- bench:start -->
 <!-- bench:end -->
 
+## Frames of the viewer
+<!-- frames:start -->
+<!-- frames:end -->
+
 ## Models
 <!-- models:start -->
 <!-- models:end -->

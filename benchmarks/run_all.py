@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import (
     coverage,
+    frames,
     gate,
     growth,
     intake,
@@ -80,6 +81,10 @@ def main() -> int:
     show(covered)
     write_part("coverage", coverage.part(covered))
     figures += covered
+    drawn = frames.run()
+    show(drawn)
+    write_part("frames", frames.frames_part(drawn, machine()))
+    figures += drawn
     write_part("models", model_table.models_part())
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"{RESULTS} is written; {len(missed)} targets missed.")

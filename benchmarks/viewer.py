@@ -108,8 +108,6 @@ def redraws(page: Page) -> list[Figure]:
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(socket.url)))
     page.reload()  # so that the socket is one that is listened to
-    page.get_by_label("Your name").fill("Dr Redraw")
-    page.get_by_role("button", name="Start", exact=True).click()
     page.locator("button.row").first.click()
     root = page.locator(READY)
     root.wait_for()

@@ -6,8 +6,11 @@ interpolation, same colours, constant opacity above the threshold and none below
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from ddad_core.imaging.geometry import map_to_image
 from ddad_core.types import Radiograph, Window
@@ -16,13 +19,75 @@ OPACITY = 0.45
 """Default opacity of the overlay, here and in the viewer."""
 
 
+COLOR_MAPS = {
+    "Plasma": cv2.COLORMAP_PLASMA,
+    "Viridis": cv2.COLORMAP_VIRIDIS,
+    "Cividis": cv2.COLORMAP_CIVIDIS,
+    "Magma": cv2.COLORMAP_MAGMA,
+}
+"""Perceptually uniform, rising in lightness, told apart by colour-blind readers; the default first.
+Cividis is made to look the same with and without a red-green deficiency."""
+
+
+@dataclass(frozen=True)
+class MapRegion:
+    """A connected part of a map above a threshold.
+
+    Attributes:
+        peak: Its highest value.
+        peak_cell: (row, column) of the first cell with that value, in rows from the top.
+        cells: How many map cells it has.
+        top: First row of its outline; likewise ``left``, the first column.
+        left: See ``top``.
+        bottom: Last row; likewise ``right``, the last column.
+        right: See ``bottom``.
+    """
+
+    peak: float
+    peak_cell: tuple[int, int]
+    cells: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
 _SAMPLED_SIDE = 256
 
 
-def color_table() -> np.ndarray:
-    """Perceptually uniform colours (plasma), uint8 (256, 3), RGB, low to high."""
+def color_table(name: str = "Plasma") -> np.ndarray:
+    """One of ``COLOR_MAPS``, uint8 (256, 3), RGB, low to high."""
     ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
-    return cv2.applyColorMap(ramp, cv2.COLORMAP_PLASMA)[:, 0, ::-1].copy()
+    return cv2.applyColorMap(ramp, COLOR_MAPS[name])[:, 0, ::-1].copy()
+
+
+def map_regions(values: np.ndarray, threshold: float) -> list[MapRegion]:
+    """The connected parts (8 neighbours) of the cells with values >= threshold.
+
+    Args:
+        values: float32 (S, S), the map.
+        threshold: In its units.
+
+    Returns:
+        The highest peak first; of equal peaks, the one whose peak comes first in rows.
+    """
+    parts, n = ndimage.label(values >= threshold, structure=np.ones((3, 3), dtype=bool))
+    regions = []
+    for i in range(1, n + 1):
+        rows, columns = np.nonzero(parts == i)  # in rows from the top
+        at = int(values[rows, columns].argmax())
+        regions.append(
+            MapRegion(
+                peak=float(values[rows[at], columns[at]]),
+                peak_cell=(int(rows[at]), int(columns[at])),
+                cells=len(rows),
+                top=int(rows.min()),
+                left=int(columns.min()),
+                bottom=int(rows.max()),
+                right=int(columns.max()),
+            )
+        )
+    return sorted(regions, key=lambda region: (-region.peak, region.peak_cell))
 
 
 def default_window(radiograph: Radiograph) -> Window:

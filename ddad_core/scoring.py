@@ -187,6 +187,23 @@ class Scorer:
         """Scores and maps of prepared images, uint8 (N, S, S), without judging them."""
         return score_batches(self._reconstruct, grey, self.device, self._extras)
 
+    @torch.inference_mode()
+    def reconstruct(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What modules A and B make of one prepared image.
+
+        Args:
+            grey: uint8 (S, S), as made by ``to_network_grey``.
+
+        Returns:
+            The means over the networks of A and of B, uint8 (S, S) each, on the scale of ``grey``.
+        """
+        images = torch.from_numpy(normalise(grey[None, None])).to(self.device)  # (1, 1, S, S)
+        a, b = (
+            ((found.means.mean(dim=0)[0, 0] + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+            for found in self._reconstruct(images)
+        )
+        return a, b
+
     def _result(self, found: BatchScores, i: int, grey: np.ndarray) -> ScoreResult:
         primary = self.card.primary
         score = float(found.scores[primary][i])

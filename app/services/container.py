@@ -15,6 +15,7 @@ from app.services.models import ModelService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
+from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
 from ddad_core import allocator
 from ddad_core.imaging.sandbox import Sandbox
@@ -33,6 +34,7 @@ class Services:
     gallery: GalleryService
     worklist: WorklistService
     reading: ReadingService
+    viewing: ViewingService
     tuning: TuningService
     exporting: ExportingService
     erasing: ErasingService

@@ -37,18 +37,18 @@ class StoredImages:
         self._files = files
         self._sandbox = sandbox
 
-    def picture(self, image: ImageRecord) -> Picture:
-        """An image for the browser.
+    def picture(self, image: ImageRecord, side: int = 0) -> Picture:
+        """An image for the browser, with ``side`` no longer than that (0: as it is).
 
         Raises:
             FilesError: The stored file is missing or damaged.
         """
         if image.stored_as == "dicom":
-            prepared = self._prepared(image, Wanted(display=True))
+            prepared = self._prepared(image, Wanted(display=True, display_side=side))
             assert prepared.display
             return Picture(prepared.display, prepared.windows)
         radiograph = self._restored(image)
-        return Picture(display_of(radiograph), radiograph.windows)
+        return Picture(display_of(radiograph, side), radiograph.windows)
 
     def grey(self, image: ImageRecord, size: int) -> np.ndarray:
         """An image as the input of a network, uint8 (S, S).

@@ -142,6 +142,15 @@ class ModelService:
         check_calibrated(self.card(name))
         return self._scorer(name).score_prepared(np.stack(grey)) if len(grey) else []
 
+    def reconstruct(self, name: str, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reconstruct one image, uint8 (S, S), by modules A and B; see ``Scorer.reconstruct``.
+
+        Raises:
+            RequestError: There is no such model.
+            ModelError: The model's files are damaged.
+        """
+        return self._scorer(name).reconstruct(grey)
+
     def warm_up(self) -> None:
         """Load every model now, so that the first reader does not wait for it.
 

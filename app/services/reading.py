@@ -31,6 +31,8 @@ from ddad_core.imaging.stored import pack
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
+PREVIEW_SIDE = 2048
+"""Longest side of the pixels a case opens with; a larger image comes in full when asked for."""
 UNAIDED = "Your verdict first: what the AI says is shown once it is saved."
 _BY_PLACE = "standard deviations above the calibration normals at the same place"
 MAP_HINTS = {
@@ -195,7 +197,7 @@ class ReadingService(Drafting):
             judgement = None if hidden else self._judgement(image, card)
         except UncalibratedError as error:
             refusal = str(error)
-        picture = self._images.picture(image)
+        picture = self._images.picture(image, PREVIEW_SIDE)
         with self._store.writing() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
             repositories.audit.append(

@@ -46,6 +46,7 @@ class Wanted:
     Attributes:
         sizes: Sides S of the network inputs.
         display: Pixels for the browser.
+        display_side: Longest side of these pixels; a larger image is shrunk. 0: as it is.
         thumbnail: A small JPEG.
         keep: The file as it may be stored; None: not wanted.
         vouched: See :func:`ddad_core.imaging.read_radiograph`.
@@ -54,6 +55,7 @@ class Wanted:
 
     sizes: tuple[int, ...] = ()
     display: bool = False
+    display_side: int = 0
     thumbnail: bool = False
     keep: Keeping | None = None
     vouched: bool = False
@@ -86,16 +88,22 @@ class Display:
     """What the browser shows.
 
     Attributes:
-        pixels: zlib of little-endian uint16, H x W, row by row.
+        pixels: zlib of little-endian uint16, ``height`` x ``width``, row by row.
         slope: Pixel value = 16-bit value * slope + intercept.
-        intercept: See ``slope``.
+        intercept: See ``slope``; the image's lowest pixel value.
         window: Default window, in pixel values.
+        width: Columns that were sent: the image's, or fewer.
+        height: Rows likewise.
+        highest: The image's highest pixel value.
     """
 
     pixels: bytes = field(repr=False)
     slope: float
     intercept: float
     window: Window
+    width: int
+    height: int
+    highest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +155,7 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
         width=radiograph.width,
         height=radiograph.height,
         grey=to_network_greys(radiograph, wanted.sizes),
-        display=display_of(radiograph) if wanted.display else None,
+        display=display_of(radiograph, wanted.display_side) if wanted.display else None,
         thumbnail=thumbnail(radiograph, small) if wanted.thumbnail else b"",
         kept=_kept(data, radiograph, wanted.keep) if wanted.keep else None,
     )
@@ -161,11 +169,28 @@ def _warnings(radiograph: Radiograph, small: np.ndarray) -> tuple[str, ...]:
     return (*radiograph.warnings, text) if text else radiograph.warnings
 
 
-def display_of(radiograph: Radiograph) -> Display:
-    """A radiograph as a browser shows it."""
+def display_of(radiograph: Radiograph, side: int = 0) -> Display:
+    """A radiograph as a browser shows it; see ``Wanted.display_side``.
+
+    A smaller picture's pixels are means of the image's, in the same 16-bit steps: the same window
+    shows both alike.
+    """
     stored = to_stored(radiograph.pixels)
-    window = default_window(radiograph)
-    return Display(pack(stored.values), stored.slope, stored.intercept, window)
+    values = stored.values
+    highest = float(values.max()) * stored.slope + stored.intercept
+    longest = max(values.shape)
+    if 0 < side < longest:
+        height, width = (max(round(n * side / longest), 1) for n in values.shape)
+        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+    return Display(
+        pack(values),
+        stored.slope,
+        stored.intercept,
+        default_window(radiograph),
+        width=values.shape[1],
+        height=values.shape[0],
+        highest=highest,
+    )
 
 
 def _kept(data: bytes, radiograph: Radiograph, keep: Keeping) -> Kept:

@@ -151,6 +151,7 @@ def asked(message: Message, shared: SharedMemory) -> tuple[bytes, Wanted]:
     wanted = Wanted(
         sizes=tuple(head["sizes"]),
         display=head["display"],
+        display_side=head["display_side"],
         thumbnail=head["thumbnail"],
         keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
         vouched=head["vouched"],
@@ -182,6 +183,8 @@ def answer(prepared: Prepared, shared: SharedMemory) -> Message:
             "slope": display.slope,
             "intercept": display.intercept,
             "window": window_to(display.window),
+            "size": [display.width, display.height],
+            "highest": display.highest,
         },
         "kept": kept
         and {
@@ -239,6 +242,9 @@ def answered(message: Message, shared: SharedMemory, room: memoryview | None = N
                 float(display["slope"]),
                 float(display["intercept"]),
                 window_of(display["window"]),
+                width=int(display["size"][0]),
+                height=int(display["size"][1]),
+                highest=float(display["highest"]),
             ),
             thumbnail=small,
             kept=kept

@@ -7,10 +7,12 @@ import pytest
 
 from ddad_core.imaging.geometry import map_to_image
 from ddad_core.overlay import (
+    COLOR_MAPS,
     OPACITY,
     apply_window,
     color_table,
     default_window,
+    map_regions,
     render_overlay,
 )
 from ddad_core.types import Window
@@ -122,3 +124,25 @@ def test_overlay_does_not_change_its_inputs():
     pixels = image.pixels.copy()
     render_overlay(image, values, threshold=0.5, maximum=2.0)
     assert np.array_equal(image.pixels, pixels) and np.all(values == 1)
+
+
+@pytest.mark.parametrize("name", list(COLOR_MAPS))
+def test_every_colour_map_rises_in_lightness(name):
+    lightness = color_table(name).astype(float) @ LUMA
+    assert lightness[-1] > lightness[0] + 100
+    assert (np.diff(lightness) > -1.5).all()  # 8 bits are rounded
+
+
+def test_regions_are_connected_over_corners_and_sorted_by_peak():
+    values = np.zeros((6, 6), np.float32)
+    values[0, 0], values[1, 1], values[2, 0] = 2.0, 3.0, 2.5
+    values[4, 4] = values[4, 5] = 5.0
+    values[0, 5] = 1.0
+    first, second = map_regions(values, 2.0)
+    assert (first.peak, first.peak_cell, first.cells) == (5.0, (4, 4), 2)
+    assert (first.top, first.left, first.bottom, first.right) == (4, 4, 4, 5)
+    assert (second.peak, second.peak_cell, second.cells) == (3.0, (1, 1), 3)
+    assert (second.top, second.left, second.bottom, second.right) == (0, 0, 2, 1)
+    assert [region.cells for region in map_regions(values, 1.0)] == [2, 3, 1]
+    assert map_regions(values, 6.0) == []
+    assert [region.cells for region in map_regions(values, 0.0)] == [36]

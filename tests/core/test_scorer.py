@@ -75,6 +75,18 @@ def test_gallery_images_score_as_the_reference_says(model, scorer, images):
         assert result.percentile == 100 * np.mean(calibration < result.score)
 
 
+def test_reconstructions_are_the_means_of_the_references(model, scorer, images):
+    grey = reference.published_grey(images[0].pixels, 64)
+    batch = reference.network_input(grey[None])
+    found = scorer.reconstruct(grey)
+    for module, shown in zip((model.a, model.b), found, strict=True):
+        means = [reference.forward(arrays(n), batch).mean.reshape(64, 64) for n in module.networks]
+        expected = np.clip((np.mean(means, axis=0) + 1) * 127.5, 0, 255)
+        assert shown.dtype == np.uint8 and shown.shape == (64, 64)
+        np.testing.assert_allclose(shown, expected, atol=0.51)
+    assert not np.array_equal(*found)
+
+
 def test_many_equal_one_by_one(scorer, images):
     images = [*images, radiograph(random_grey(1, 80)[0]), radiograph(random_grey(1, 70, 1)[0])]
     for together, image in zip(scorer.score_many(images), images, strict=True):

@@ -15,12 +15,18 @@ from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
 from app.ui.readpanel import read_panel, step
 from app.ui.related import related_images
-from app.ui.session import OpenCase, ReadingClock, Session, session
+from app.ui.session import OpenCase, ReadingClock, Session, session, widget_value
 from app.ui.viewer import (
+    Palette,
     ViewerData,
+    reported_wants,
     viewer,
+    viewer_key,
 )
-from ddad_core.overlay import color_table
+from ddad_core.errors import DdadError
+from ddad_core.overlay import COLOR_MAPS, color_table
+
+PALETTES = tuple(Palette(name, color_table(name).tobytes()) for name in COLOR_MAPS)
 
 
 def show(context: Context) -> None:
@@ -39,7 +45,8 @@ def show(context: Context) -> None:
     case = _gather(context, state, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
     with left:
-        shown = viewer(case.data)
+        has = _bring_wanted(context, case)
+        shown = viewer(case.data, has=has)
         state.saw_map(shown.map_name)
     with right:
         _head(context, state, case.view)
@@ -61,7 +68,9 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
         )
         if image_id not in state.drafts and (left := kept_draft(context, view)):
             state.drafts[image_id] = left
-        data = _viewer_data(view, state.map_name)
+        data = _viewer_data(view, state.map_name, context.services.reading.findings)
+        if kept is not None:  # the picture is here already, and only what the AI says is new
+            data = replace(data, pixels=kept.data.pixels, pixels_size=kept.data.pixels_size)
         if image_id in state.drafts:
             data = replace(data, boxes=boxes_of(state.drafts[image_id], data))
         related = context.services.patients.others_of(context.reader, view.image)
@@ -72,7 +81,7 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     return kept
 
 
-def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
+def _viewer_data(view: CaseView, chosen_map: str, findings: tuple[str, ...]) -> ViewerData:
     """What the viewer shows, with the map chosen in an earlier case if the model has it."""
     image, judgement = view.image, view.judgement
     maps = judgement.maps if judgement else ()
@@ -95,9 +104,27 @@ def _viewer_data(view: CaseView, chosen_map: str) -> ViewerData:
         initial_map=chosen_map if chosen_map in {layer.name for layer in maps} else default,
         ai_visible=not view.unaided,
         boxes=plain_boxes(view.read.boxes if view.read else ()),
-        colors=color_table().tobytes(),
+        palettes=PALETTES,
         description=f"Chest radiograph {image.label}, {view.facts}",
+        pixels_size=(view.display.width, view.display.height),
+        findings=findings,
     )
+
+
+def _bring_wanted(context: Context, case: OpenCase) -> str:
+    """Fetch what the viewer asks for and does not have; the key of the pixels it does have."""
+    view, viewing = case.view, context.services.viewing
+    wants = reported_wants(widget_value(viewer_key(view.image.id), None), case.data)
+    try:
+        if wants.full and not case.data.is_full:
+            full = viewing.full_display(context.reader, view)
+            case.data = replace(case.data, pixels=full.pixels, pixels_size=None)
+        if wants.explanation and case.data.explanation is None:
+            found = viewing.explain(context.reader, view)
+            case.data = replace(case.data, explanation=found)
+    except DdadError as error:
+        st.toast(str(error), icon=":material/error:")
+    return wants.has
 
 
 def _head(context: Context, state: Session, view: CaseView) -> None:

@@ -6,30 +6,35 @@ const BAR_LEFT = 12;
 const BAR_END = 10;
 
 class ColorBar {
-  constructor(root, colors) {
+  constructor(root) {
     this.canvas = root.querySelector(".colorbar canvas");
     this.title = root.querySelector(".colorbar-title");
     this.unit = root.querySelector(".colorbar-unit");
-    this.colors = colors;
   }
 
-  draw(map, threshold) {
-    this.title.textContent = map.title;
-    this.unit.textContent = map.unit;
+  draw(map, threshold, colors) {
+    if (this.shown !== map) {
+      this.shown = map;
+      this.title.textContent = map.title;
+      this.unit.textContent = map.unit;
+    }
     const width = this.canvas.clientWidth;
     const height = this.canvas.clientHeight;
     if (width < 2 || height < 3 * BAR_END) return;
+    const drawn = [map, threshold, colors, width, height, window.devicePixelRatio];
+    if (this.drawn?.every((part, i) => part === drawn[i])) return;
+    this.drawn = drawn;
     const context = fitCanvas(this.canvas);
     context.clearRect(0, 0, width, height);
     const yOf = (value) => BAR_END + (height - 2 * BAR_END) * (1 - Math.min(value / map.maximum, 1));
-    this.#drawScale(context, yOf(map.maximum), yOf(threshold), yOf(0));
+    this.#drawScale(context, colors, yOf(map.maximum), yOf(threshold), yOf(0));
     this.#drawTicks(context, map.maximum, yOf, yOf(threshold));
     this.#drawMark(context, formatValue(threshold, map.maximum), yOf(threshold));
   }
 
-  #drawScale(context, top, cut, bottom) {
+  #drawScale(context, colors, top, cut, bottom) {
     for (let y = Math.floor(top); y < bottom; y += 1) {
-      const shade = this.colors[Math.round((255 * (bottom - y)) / (bottom - top))] ?? this.colors[255];
+      const shade = colors[Math.round((255 * (bottom - y)) / (bottom - top))] ?? colors[255];
       context.globalAlpha = y < cut ? 1 : 0.28;
       context.fillStyle = `rgb(${shade & 255},${(shade >> 8) & 255},${(shade >> 16) & 255})`;
       context.fillRect(BAR_LEFT, y, BAR_WIDTH, 1);

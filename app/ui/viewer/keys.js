@@ -1,73 +1,76 @@
 // The keyboard, while the viewer or something in it has the focus. A key without a use here
 // passes on untouched, and so does every key that the focused control needs for itself.
 
-const PAN_STEP = 40;
-const ZOOM_STEP = 1.25;
-const ARROWS = {
-  ArrowLeft: [PAN_STEP, 0],
-  ArrowRight: [-PAN_STEP, 0],
-  ArrowUp: [0, PAN_STEP],
-  ArrowDown: [0, -PAN_STEP],
-};
+const TAP_MS = 300;
 
 class Keys {
   constructor(viewer, gestures, signal) {
     this.viewer = viewer;
     this.gestures = gestures;
+    this.hideSince = 0;
     const { root } = viewer;
     root.addEventListener("keydown", (event) => this.#down(event), { signal });
-    root.addEventListener("keyup", (event) => event.key === " " && gestures.holdPan(false), { signal });
-    root.addEventListener("focusout", () => gestures.holdPan(false), { signal });
+    root.addEventListener("keyup", (event) => this.#up(event), { signal });
+    root.addEventListener("focusout", () => this.#letGo(), { signal });
   }
 
   #down(event) {
-    if (!this.viewer.image || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (this.#belongsToControl(event) || !this.#act(event.key)) return;
+    if (!this.viewer.image || this.#belongsToControl(event)) return;
+    if (event.altKey && !typesBracket(event)) return;
+    if (!this.#act(event)) return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  #belongsToControl({ target, key }) {
+  #act(event) {
+    const name = keyName(event);
+    if (this.viewer.sheet.open && !["?", "escape"].includes(name)) return false;
+    if (name === "h") return this.#hide(event.repeat);
+    const action = KEY_ACTIONS.get(name);
+    return action !== undefined && action(this.viewer, event.target) !== false;
+  }
+
+  #up({ key }) {
+    if (key === " ") this.gestures.holdPan(false);
+    if (key.toLowerCase() !== "h" || !this.hideSince) return;
+    const tapped = performance.now() - this.hideSince < TAP_MS;
+    this.#letGo();
+    if (tapped) this.viewer.setAiVisible(!this.viewer.state.aiVisible);
+  }
+
+  #hide(repeated) {
+    if (this.viewer.maps.size === 0) return false;
+    if (!repeated) this.hideSince = performance.now();
+    this.viewer.holdAiHidden(true);
+    return true;
+  }
+
+  #letGo() {
+    this.hideSince = 0;
+    this.gestures.holdPan(false);
+    this.viewer.holdAiHidden(false);
+  }
+
+  #belongsToControl({ target, key, ctrlKey, metaKey }) {
     if (target.matches("select")) return key !== "Escape";
-    if (target.matches("input")) return key in ARROWS || key === " ";
-    return target.matches("button") && key === " ";
+    if (ctrlKey || metaKey) return false;
+    if (target.matches("input")) return key.startsWith("Arrow") || key === " " || key === "Enter";
+    return target.matches("button") && (key === " " || key === "Enter");
   }
+}
 
-  /** Do what the key stands for; false if it stands for nothing now. */
-  #act(key) {
-    const { viewer } = this;
-    const { width, height } = viewer.view.stage;
-    if (key in ARROWS) viewer.pan(...ARROWS[key]);
-    else if (key === "Escape") return this.#leave();
-    else if (key === "Delete" || key === "Backspace") return viewer.deleteSelected();
-    else if (key === " ") this.gestures.holdPan(true);
-    else if (key === "+" || key === "=") viewer.zoom(ZOOM_STEP, width / 2, height / 2);
-    else if (key === "-") viewer.zoom(1 / ZOOM_STEP, width / 2, height / 2);
-    else if (key === "[" || key === "]") return viewer.nudgeThreshold(key === "[" ? -1 : 1);
-    else if (/^[1-9]$/.test(key)) return viewer.chooseMap(Number(key) - 1);
-    else if (key === "m" || key === "M") return viewer.stepMap(key === "m" ? 1 : -1);
-    else return this.#letter(key.toLowerCase());
-    return true;
-  }
+/** A key event in words: "w", "shift+m", "shift+1", "ctrl+shift+z", "arrowleft", "?", "[". */
+function keyName(event) {
+  const typed = event.key.toLowerCase();
+  if (typesBracket(event)) return typed;
+  // Shift gives a digit's key another sign, or takes it away, by keyboard: the key itself counts.
+  const plain = /^Digit([0-9])$/.exec(event.code)?.[1] ?? typed;
+  const isSign = plain.length === 1 && !/[a-z0-9]/.test(plain);
+  const shift = event.shiftKey && !isSign ? "shift+" : "";
+  return (event.ctrlKey || event.metaKey ? "ctrl+" : "") + shift + plain;
+}
 
-  #letter(key) {
-    const { viewer } = this;
-    if (key === "i") viewer.toggleInvert();
-    else if (key === "w") viewer.setTool("window");
-    else if (key === "b") viewer.setTool("box");
-    else if (key === "f") viewer.fit();
-    else if (key === "0") viewer.reset();
-    else if (key === "h") return viewer.setAiVisible(!viewer.state.aiVisible);
-    else return false;
-    return true;
-  }
-
-  #leave() {
-    const { viewer, gestures } = this;
-    if (gestures.cancel()) return true;
-    if (viewer.state.selected >= 0) viewer.select(-1);
-    else if (viewer.state.tool !== "window") viewer.setTool("window");
-    else return false;
-    return true;
-  }
+/** AltGr types brackets on many keyboards, and reads as Ctrl and Alt. */
+function typesBracket(event) {
+  return event.getModifierState("AltGraph") && ["[", "]"].includes(event.key);
 }

@@ -26,6 +26,7 @@ class MapChoice {
 
   rebuild(maps) {
     this.#toggle(false);
+    this.shown = null;
     this.list.replaceChildren(...[...maps.values()].map((map, i) => this.#option(map, i + 1)));
   }
 
@@ -33,9 +34,10 @@ class MapChoice {
   sync(map, aiVisible) {
     this.button.disabled = !aiVisible;
     if (!aiVisible) this.#toggle(false);
-    if (!map) return;
+    if (!map || this.shown === map) return;
+    this.shown = map;
     this.name.textContent = map.title;
-    this.button.title = `${map.hint || map.title} (M: next map)`;
+    this.button.title = `${map.hint || map.title} (M: next map; Shift and a number: that map)`;
     for (const option of this.list.children) {
       option.setAttribute("aria-selected", String(option.dataset.map === map.name));
     }
@@ -48,7 +50,7 @@ class MapChoice {
     option.dataset.map = map.name;
     option.setAttribute("role", "option");
     option.setAttribute("aria-label", map.title);
-    const parts = [["kbd", key < 10 ? key : ""], ["b", map.title], ["small", map.hint]];
+    const parts = [["kbd", key < 10 ? `⇧${key}` : ""], ["b", map.title], ["small", map.hint]];
     for (const [tag, text] of parts) {
       option.append(Object.assign(document.createElement(tag), { textContent: text }));
     }

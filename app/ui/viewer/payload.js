@@ -29,9 +29,25 @@ async function inflate(bytes, expected, what) {
   return buffer;
 }
 
-async function readPixels(header, readPart) {
-  const size = header.width * header.height;
-  return new Uint16Array(await inflate(readPart(header.pixels), 2 * size, "image"));
+/** The radiograph in the size that was sent: the whole, or at first a smaller picture of it. */
+async function readBase(header, readPart) {
+  const [width, height] = header.pixels_size;
+  const bytes = await inflate(readPart(header.pixels), 2 * width * height, "image");
+  const { slope, intercept } = header;
+  return new BaseLayer(new Uint16Array(bytes), { width, height, slope, intercept });
+}
+
+/** What modules A and B reconstruct, in the image's own values, or null if it was not sent. */
+async function readReconstructions(header, readPart) {
+  const sent = header.reconstructions;
+  if (!sent) return null;
+  const { size, slope, intercept } = sent;
+  const read = async (part, what) => {
+    const bytes = new Uint8Array(await inflate(readPart(part), size * size, what));
+    return new BaseLayer(Uint16Array.from(bytes), { width: size, height: size, slope, intercept });
+  };
+  const [a, b] = await Promise.all([read(sent.a, "picture of A"), read(sent.b, "picture of B")]);
+  return { a, b };
 }
 
 /** Windows as drawn: {name, function, center, width, table, tableMax}; see Window in types.py. */
@@ -54,6 +70,11 @@ async function readMaps(header, readPart) {
     return [layer.name, { ...layer, coarse, maximum, fine: null }];
   };
   return new Map(await Promise.all(header.maps.map(read)));
+}
+
+/** Colour maps by name, in the order of their choice. */
+function readPalettes(header, readPart) {
+  return new Map(header.palettes.map(({ name, colors }) => [name, readColors(readPart(colors))]));
 }
 
 /** 256 RGB triples -> 256 opaque colours in the byte order of ImageData. */

@@ -2,13 +2,16 @@
 // none of their own.
 
 const CUSTOM_WINDOW = "custom";
+const TOOLS = ["window", "pan", "zoom", "box", "ruler"];
 
 class Toolbar {
   constructor(viewer, signal) {
     this.viewer = viewer;
     this.signal = signal;
     this.root = viewer.root;
+    this.buttons = {};
     this.presets = this.#find(".presets");
+    this.palettes = this.#find(".palettes");
     this.maps = new MapChoice(viewer, this.#find(".maps"), signal);
     this.threshold = this.#find(".threshold");
     this.opacity = this.#find(".opacity");
@@ -17,29 +20,35 @@ class Toolbar {
   }
 
   /** Lay out what depends on the image and its maps. */
-  rebuild({ presets }, maps) {
-    const options = presets.map(({ name }, i) => new Option(name, String(i)));
+  rebuild({ palettes }, maps, windows) {
+    const named = (name, i) => new Option(i < 9 ? `${i + 1}  ${name}` : name, String(i));
     const custom = new Option("Manual", CUSTOM_WINDOW);
     custom.hidden = true;
-    this.presets.replaceChildren(new Option("Default", "default"), ...options, custom);
-    this.#find(".presets-group").hidden = presets.length === 0;
+    this.presets.replaceChildren(...windows.map(({ name }, i) => named(name, i)), custom);
+    this.palettes.replaceChildren(...palettes.map(({ name }) => new Option(name, name)));
     this.maps.rebuild(maps);
     this.root.toggleAttribute("data-no-maps", maps.size === 0);
   }
 
   /** Show the state as it is now. */
   sync(state, map) {
-    for (const name of ["window", "box"]) this.#press(`tool-${name}`, state.tool === name);
+    for (const name of TOOLS) this.#press(`tool-${name}`, state.tool === name);
     this.#press("invert", state.inverted);
+    this.#press("magnifier", state.magnifier);
+    this.#press("contours", state.contours);
+    this.#press("side-by-side", state.sideBySide);
+    this.#press("full-screen", this.viewer.isFullScreen);
     this.#press("ai", !state.aiVisible);
-    this.presets.value = state.preset;
+    this.presets.value = String(state.preset);
+    this.palettes.value = state.palette;
     this.maps.sync(map, state.aiVisible);
-    this.threshold.disabled = !state.aiVisible;
-    this.opacity.disabled = !state.aiVisible;
-    this.root.toggleAttribute("data-ai-hidden", !state.aiVisible);
+    const hidden = !state.aiVisible;
+    const dependent = [this.threshold, this.opacity, this.palettes, this.#button("contours")];
+    for (const control of dependent) control.disabled = hidden;
+    this.root.toggleAttribute("data-ai-hidden", !this.viewer.aiShown);
     this.#show(this.opacity, state.opacity, `${Math.round(100 * state.opacity)} %`);
     if (!map) return;
-    this.threshold.max = map.maximum;
+    if (Number(this.threshold.max) !== map.maximum) this.threshold.max = map.maximum;
     const value = state.thresholds.get(map.name);
     this.#show(this.threshold, value, `${formatValue(value, map.maximum)} ${map.unit}`.trim());
   }
@@ -47,21 +56,29 @@ class Toolbar {
   #wireButtons() {
     const { viewer } = this;
     const actions = {
-      "tool-window": () => viewer.setTool("window"),
-      "tool-box": () => viewer.setTool("box"),
+      ...Object.fromEntries(TOOLS.map((tool) => [`tool-${tool}`, () => viewer.setTool(tool)])),
       invert: () => viewer.toggleInvert(),
+      rotate: () => viewer.rotate(1),
+      flip: () => viewer.flip(false),
       fit: () => viewer.fit(),
+      "one-to-one": () => viewer.oneToOne(),
+      magnifier: () => viewer.toggle("magnifier"),
+      "full-screen": () => viewer.toggleFullScreen(),
       reset: () => viewer.reset(),
+      contours: () => viewer.toggle("contours"),
+      "side-by-side": () => viewer.toggleSideBySide(),
       ai: () => viewer.setAiVisible(!viewer.state.aiVisible),
+      keys: () => viewer.sheet.toggle(),
     };
     for (const [name, action] of Object.entries(actions)) {
-      this.#listen(this.#find(`[data-action="${name}"]`), "click", action);
+      this.#listen(this.#button(name), "click", action);
     }
   }
 
   #wireInputs() {
     const { viewer } = this;
-    this.#listen(this.presets, "change", () => viewer.choosePreset(this.presets.value));
+    this.#listen(this.presets, "change", () => viewer.choosePresetAt(Number(this.presets.value)));
+    this.#listen(this.palettes, "change", () => viewer.setPalette(this.palettes.value));
     this.#listen(this.threshold, "input", () => viewer.setThreshold(this.threshold.valueAsNumber));
     this.#listen(this.opacity, "input", () => viewer.setOpacity(this.opacity.valueAsNumber));
     for (const slider of [this.threshold, this.opacity]) {
@@ -72,12 +89,20 @@ class Toolbar {
   #show(slider, value, text) {
     // Writing an unchanged value back would fight the hand that is on the slider.
     if (slider.valueAsNumber !== value) slider.value = String(value);
+    if (slider.getAttribute("aria-valuetext") === text) return;
     slider.setAttribute("aria-valuetext", text);
     slider.parentElement.querySelector("output").textContent = text;
   }
 
   #press(action, pressed) {
-    this.#find(`[data-action="${action}"]`).setAttribute("aria-pressed", String(pressed));
+    const button = this.#button(action);
+    if (button.getAttribute("aria-pressed") === String(pressed)) return;
+    button.setAttribute("aria-pressed", String(pressed));
+  }
+
+  #button(action) {
+    this.buttons[action] ??= this.#find(`[data-action="${action}"]`);
+    return this.buttons[action];
   }
 
   #find(selector) {

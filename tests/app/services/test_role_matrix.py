@@ -22,6 +22,8 @@ MAY: dict[str, set[str]] = {
     "worklist": {*CLINICAL, "auditor"},
     "thumbnails": {*CLINICAL, "auditor"},
     "open a case": {*CLINICAL, "auditor"},
+    "see a case in full": {*CLINICAL, "auditor"},
+    "see a case explained": {*CLINICAL, "auditor"},
     "a patient's images": {*CLINICAL, "auditor"},
     "threshold evidence": {*CLINICAL, "auditor"},
     "save a read": CLINICAL,
@@ -66,13 +68,16 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
     """Every act by name; the services' own state lets each succeed for who may."""
     ana = Person.named("setting up")
     case = loaded.worklist.list(ana).rows[0]
-    image = loaded.reading.open_case(ana, case.image_id).image
+    opened = loaded.reading.open_case(ana, case.image_id)
+    image = opened.image
     other = loaded.accounts.create(ana, NewAccount("other", "", ("reader",), PASSWORD)).id
     accounts = loaded.accounts
     return {
         "worklist": loaded.worklist.list,
         "thumbnails": lambda p: loaded.worklist.thumbnails(p, [case]),
         "open a case": lambda p: loaded.reading.open_case(p, case.image_id),
+        "see a case in full": lambda p: loaded.viewing.full_display(p, opened),
+        "see a case explained": lambda p: loaded.viewing.explain(p, opened),
         "a patient's images": lambda p: loaded.patients.others_of(p, image),
         "threshold evidence": lambda p: loaded.tuning.evidence(p, MODEL, "reads"),
         "save a read": lambda p: loaded.reading.save(p, case.image_id, MODEL, DRAFT),

@@ -11,16 +11,20 @@ from typing import Any
 
 import pytest
 
+from app.services.read_draft import MAX_BOXES
+from app.services.reading import MapLayer
+from app.services.viewing import Explanation
 from app.store.records import Box
 from app.ui.viewer import (
-    MAX_BOXES,
-    MAX_LABEL,
-    MapLayer,
+    Palette,
     ViewerData,
     ViewerState,
+    ViewerWants,
     pack,
     parse_state,
+    parse_wants,
 )
+from app.ui.viewer.reports import MAX_LABEL
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window
 
@@ -47,7 +51,7 @@ def viewer_data(**changes: Any) -> ViewerData:
         "initial_map": "inter",
         "ai_visible": True,
         "boxes": SAVED,
-        "colors": bytes(768),
+        "palettes": (Palette("Plasma", bytes(768)), Palette("Grey", bytes([1]) * 768)),
         "description": "x",
     }
     return ViewerData(**{**values, **changes})
@@ -209,7 +213,11 @@ def test_packed_parts_are_where_the_header_says() -> None:
     def part(place: list[int]) -> bytes:
         return body[place[0] : place[0] + place[1]]
 
-    assert part(header["pixels"]) == b"PIXELS" and part(header["lut"]) == bytes(768)
+    assert part(header["pixels"]) == b"PIXELS" and header["pixels_size"] == [200, 100]
+    assert [(p["name"], part(p["colors"])[:1]) for p in header["palettes"]] == [
+        ("Plasma", b"\0"),
+        ("Grey", b"\1"),
+    ]
     assert [part(layer["values"]) for layer in header["maps"]] == [b"i", b"a"]
     assert header["boxes"] == [{"x": 10, "y": 20, "width": 30, "height": 40, "label": "saved"}]
     assert header["image_id"] == 7 and header["max_boxes"] == MAX_BOXES
@@ -248,10 +256,64 @@ def test_keys_change_with_what_they_stand_for() -> None:
         {"width": 0},
         {"window": Window(1.0, 0.0)},
         {"presets": (Window(1.0, -1.0, "p"),)},
-        {"colors": bytes(767)},
+        {"palettes": (Palette("short", bytes(767)),)},
+        {"palettes": ()},
         {"initial_map": "rec"},
     ],
 )
 def test_data_that_cannot_be_shown_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"pass|must"):
         viewer_data(**changes)
+
+
+def header_of(packed: bytes) -> tuple[dict[str, Any], bytes]:
+    (length,) = struct.unpack("<I", packed[:4])
+    return json.loads(packed[4 : 4 + length]), packed[4 + length :]
+
+
+def test_pixels_the_browser_has_are_left_out_and_no_others() -> None:
+    data = viewer_data(pixels=b"PIXELS")
+    header, body = header_of(pack(data, has=data.pixels_key))
+    assert header["pixels"] is None and b"PIXELS" not in body
+    assert header["pixels_key"] == data.pixels_key
+    header, body = header_of(pack(data, has=viewer_data(pixels=b"other").pixels_key))
+    assert header["pixels"] and b"PIXELS" in body
+
+
+def test_a_smaller_picture_says_its_size() -> None:
+    small = viewer_data(pixels_size=(100, 50))
+    assert header_of(pack(small))[0]["pixels_size"] == [100, 50] and not small.is_full
+    assert viewer_data().is_full and viewer_data(pixels_size=(200, 100)).is_full
+
+
+def test_reconstructions_are_packed_once_they_are_there() -> None:
+    assert header_of(pack(DATA))[0]["reconstructions"] is None
+    header, body = header_of(pack(viewer_data(explanation=Explanation(8, 2.0, -5.0, b"AA", b"B"))))
+    sent = header["reconstructions"]
+    assert [body[at : at + size] for at, size in (sent["a"], sent["b"])] == [b"AA", b"B"]
+    assert (sent["size"], sent["slope"], sent["intercept"]) == (8, 2.0, -5.0)
+
+
+def test_well_formed_wants_are_taken() -> None:
+    raw = {"image_id": 7, "full": True, "reconstructions": DATA.maps_key, "has": "abc"}
+    assert parse_wants(raw, DATA) == ViewerWants(full=True, explanation=True, has="abc")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None, 3, "x", [], {}, {"image_id": 8, "full": True}, {"image_id": [7], "full": True},
+        {"image_id": 7, "full": 1, "reconstructions": True, "has": 5},
+        {"image_id": 7, "full": "yes", "reconstructions": "of another model", "has": None},
+        {"image_id": 7, "reconstructions": ["x"], "has": ["x"]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_foreign_or_malformed_wants_ask_for_nothing(raw: object) -> None:
+    assert parse_wants(raw, DATA) == ViewerWants()
+
+
+def test_without_maps_there_is_nothing_to_explain() -> None:
+    data = viewer_data(maps=(), initial_map="")
+    raw = {"image_id": 7, "reconstructions": data.maps_key}
+    assert not parse_wants(raw, data).explanation

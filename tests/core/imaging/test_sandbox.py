@@ -41,6 +41,13 @@ def processes(sandbox: Sandbox) -> set[int]:
     return {child._process.pid for child in sandbox._all}
 
 
+def test_the_child_shrinks_what_is_shown(sandbox: Sandbox, png: bytes) -> None:
+    wanted = Wanted(display=True, display_side=200)
+    there, here = sandbox.prepare(png, wanted).display, prepare(png, wanted).display
+    assert there and here and vars(there) == vars(here)
+    assert max(there.width, there.height) == 200
+
+
 @pytest.mark.parametrize("name", ["00000150_002.png", "nih_dx_pa.dcm"])
 def test_the_child_makes_what_this_process_would(sandbox: Sandbox, name: str) -> None:
     data = (DEMO / name).read_bytes()

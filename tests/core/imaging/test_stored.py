@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.store.schema import THUMBNAIL_LIMIT_BYTES
+from ddad_core.imaging.prepare import display_of
 from ddad_core.imaging.stored import (
     MAX_STORED,
     THUMBNAIL_SIDE,
@@ -95,3 +96,30 @@ def test_thumbnail_uses_the_files_default_window() -> None:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image[:, :50].max() < 10  # below 2000: black
     assert image[:, 84].mean() == pytest.approx(128, abs=10)  # 3000, the centre
+
+
+def test_large_image_is_shown_smaller_in_the_same_steps() -> None:
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(-1000, 3000, (300, 500)).astype(np.float32)
+    pixels[0, 0], pixels[7, 9] = -1024, 3071
+    whole, small = display_of(radiograph(pixels)), display_of(radiograph(pixels), 250)
+    assert (whole.width, whole.height, small.width, small.height) == (500, 300, 250, 150)
+    for display in (whole, small):
+        assert (display.slope, display.intercept, display.highest) == (1.0, -1024.0, 3071.0)
+        assert display.window == whole.window
+    shown = np.frombuffer(zlib.decompress(small.pixels), "<u2").reshape(150, 250)
+    means = pixels.reshape(150, 2, 250, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(shown + small.intercept, means, atol=0.5)
+
+
+@pytest.mark.parametrize("side", [0, 500, 2048])
+def test_image_that_is_small_enough_is_shown_as_it_is(side: int) -> None:
+    pixels = np.random.default_rng(6).integers(0, 4096, (300, 500))
+    display = display_of(radiograph(pixels), side)
+    shown = np.frombuffer(zlib.decompress(display.pixels), "<u2").reshape(300, 500)
+    np.testing.assert_array_equal(shown + display.intercept, pixels)
+
+
+def test_very_narrow_image_keeps_a_column() -> None:
+    display = display_of(radiograph(np.arange(8000).reshape(4000, 2)), 1000)
+    assert (display.width, display.height) == (1, 1000)

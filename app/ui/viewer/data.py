@@ -1,0 +1,151 @@
+"""What the viewer shows, and what it answers."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+
+from app.services.read_draft import FINDINGS
+from app.services.reading import MapLayer
+from app.services.viewing import Explanation
+from app.store.records import Box
+from ddad_core.types import Window
+
+COLOR_BYTES = 256 * 3
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a map: a name, and 256 RGB triples, low to high."""
+
+    name: str
+    colors: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ViewerData:
+    """All that the browser needs to show one image.
+
+    Attributes:
+        image_id: Key of the image; a new one starts a fresh view.
+        width: Columns, W.
+        height: Rows, H.
+        pixels: zlib of little-endian uint16, row-major: the image, or a smaller picture of it.
+        slope: Value of one stored step; value = stored * slope + intercept.
+        intercept: Value of a stored zero. Values are in MONOCHROME2 sense: larger is brighter.
+        window: The default window.
+        presets: Further windows, each with a name.
+        spacing_mm: (row, column) pixel spacing in millimetres, or None.
+        maps: The discrepancy maps, in the order of the map choice; empty for an unaided view.
+        initial_map: Name of the map to show first; ignored without maps.
+        ai_visible: Whether the overlay is shown at first.
+        boxes: Boxes to start with.
+        palettes: Colours to choose from, the default first.
+        description: Text alternative of the image.
+        pixels_size: (width, height) of ``pixels``; None: the image's own.
+        explanation: What modules A and B reconstruct, once it was asked for.
+        findings: What a box may be named.
+    """
+
+    image_id: int
+    width: int
+    height: int
+    pixels: bytes
+    slope: float
+    intercept: float
+    window: Window
+    presets: tuple[Window, ...]
+    spacing_mm: tuple[float, float] | None
+    maps: tuple[MapLayer, ...]
+    initial_map: str
+    ai_visible: bool
+    boxes: tuple[Box, ...]
+    palettes: tuple[Palette, ...]
+    description: str
+    pixels_size: tuple[int, int] | None = None
+    explanation: Explanation | None = None
+    findings: tuple[str, ...] = FINDINGS
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            msg = f"The image is {self.width} x {self.height} pixels; both must be at least 1."
+            raise ValueError(msg)
+        if not all(window.width > 0 for window in (self.window, *self.presets)):
+            msg = "A display window has a width of zero or less; pass windows wider than zero."
+            raise ValueError(msg)
+        if not self.palettes or any(len(one.colors) != COLOR_BYTES for one in self.palettes):
+            msg = f"Each palette must be 256 RGB triples, {COLOR_BYTES} bytes; pass at least one."
+            raise ValueError(msg)
+        if self.maps and self.initial_map not in {layer.name for layer in self.maps}:
+            names = ", ".join(layer.name for layer in self.maps)
+            msg = f"initial_map is {self.initial_map!r}; pass one of: {names}."
+            raise ValueError(msg)
+
+    def map_named(self, name: object) -> MapLayer | None:
+        """The map of that name; without one, the initial map; None if there are no maps."""
+        by_name = {layer.name: layer for layer in self.maps}
+        chosen = by_name.get(name) if isinstance(name, str) else None
+        return chosen or by_name.get(self.initial_map)
+
+    @functools.cached_property
+    def pixels_key(self) -> str:
+        """Digest that changes when the picture does, and only then."""
+        return _digest(self.pixels, self.width, self.height, self.slope, self.intercept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether ``pixels`` are the image's own."""
+        return self.pixels_size in (None, (self.width, self.height))
+
+    @functools.cached_property
+    def maps_key(self) -> str:
+        """Digest that changes when a map, a scale or a default threshold does.
+
+        The initial map is none of these: a map once chosen stays when the page is laid out anew.
+        """
+        facts = [
+            (m.name, m.unit, m.size, m.threshold, m.maximum, hashlib.sha256(m.values).hexdigest())
+            for m in self.maps
+        ]
+        return _digest(b"", *facts)
+
+
+@dataclass(frozen=True)
+class ViewerState:
+    """What the reader has done, as far as the server must know.
+
+    Attributes:
+        image_id: The image this belongs to.
+        boxes: Boxes now on the image, in image pixels.
+        map_name: Map shown, or an empty string without maps.
+        pixel_threshold: Threshold of that map, in its units.
+        opacity: Opacity of the overlay, 0 to 1.
+        ai_visible: Whether the overlay is shown; False without maps.
+    """
+
+    image_id: int
+    boxes: tuple[Box, ...]
+    map_name: str
+    pixel_threshold: float
+    opacity: float
+    ai_visible: bool
+
+
+@dataclass(frozen=True)
+class ViewerWants:
+    """What the browser asks for beyond what it was sent.
+
+    Attributes:
+        full: The image in full.
+        explanation: What modules A and B reconstruct, under the maps now shown.
+        has: The ``pixels_key`` of the picture it has and need not be sent again.
+    """
+
+    full: bool = False
+    explanation: bool = False
+    has: str = ""
+
+
+def _digest(content: bytes, *facts: object) -> str:
+    return hashlib.sha256(content + repr(facts).encode()).hexdigest()[:16]

@@ -1,0 +1,185 @@
+// Takes what the server sends, part by part, and asks it for what is sent only on demand: the
+// radiograph in full, once it is looked at closely, and what modules A and B reconstruct.
+
+class Loader {
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.problem = viewer.root.querySelector(".problem");
+    this.wanted = null;
+    this.asked = "";
+  }
+
+  close() {
+    this.wanted = null;
+  }
+
+  async receive(bytes) {
+    let wanted = null;
+    try {
+      const payload = readHeader(bytes);
+      const { header } = payload;
+      const { root } = this.viewer;
+      const { pixels_key: pixels, maps_key: maps, reconstructions } = header;
+      const picture = `${header.image_id}/${header.width}x${header.height}`;
+      wanted = { picture, pixels, maps, explained: Boolean(reconstructions) };
+      root.setAttribute("aria-label", header.description);
+      root.toggleAttribute("data-fill", header.fill);
+      const before = this.wanted;
+      if (JSON.stringify(before) === JSON.stringify(wanted)) return;
+      this.wanted = wanted;
+      const goesOn = before?.picture === picture && this.viewer.image?.key === picture;
+      if (goesOn) await this.#loadMore(payload, before, wanted);
+      else if (header.pixels) await this.#loadImage(payload, wanted);
+      else this.#askAgain(header);
+    } catch (error) {
+      if (this.wanted === wanted || wanted === null) this.fail(error);
+    }
+  }
+
+  async #loadImage({ header, readPart }, wanted) {
+    const { viewer } = this;
+    this.#clear();
+    const [base, maps, windows, reconstructions] = await Promise.all([
+      readBase(header, readPart),
+      readMaps(header, readPart),
+      readWindows([header.window, ...header.presets], readPart),
+      readReconstructions(header, readPart),
+    ]);
+    if (this.wanted !== wanted) return;
+    const { width, height } = header;
+    viewer.image = {
+      key: wanted.picture, id: header.image_id, width, height, header, windows: allWindows(windows, base),
+    };
+    Object.assign(viewer, { base, reconstructions, view: new ViewTransform(width, height) });
+    viewer.editor = new BoxEditor(viewer);
+    viewer.state = freshState(header, viewer.image.windows[0]);
+    viewer.root.dataset.imageId = header.image_id;
+    this.asked = "";
+    this.#takeMaps(header, readPart, maps);
+  }
+
+  /** The same picture again: what was chosen, zoomed and drawn is the reader's and stays. */
+  async #loadMore({ header, readPart }, before, wanted) {
+    const { viewer } = this;
+    const newPixels = header.pixels && before.pixels !== wanted.pixels;
+    const newMaps = before.maps !== wanted.maps;
+    const [base, maps, reconstructions] = await Promise.all([
+      newPixels ? readBase(header, readPart) : null,
+      newMaps ? readMaps(header, readPart) : null,
+      readReconstructions(header, readPart),
+    ]);
+    if (this.wanted !== wanted) return;
+    viewer.image.header = header;
+    if (base) viewer.base = base;
+    if (newMaps || reconstructions) viewer.reconstructions = reconstructions;
+    if (newMaps) {
+      // Another model looked at the picture.
+      if (viewer.maps.size === 0) viewer.state.aiVisible = header.ai_visible;
+      this.#takeMaps(header, readPart, maps);
+      this.wantReconstructions();
+    }
+    viewer.changed({ fine: true });
+  }
+
+  #takeMaps(header, readPart, maps) {
+    const { viewer } = this;
+    const { state } = viewer;
+    viewer.maps = maps;
+    viewer.palettes = readPalettes(header, readPart);
+    if (!viewer.palettes.has(state.palette)) state.palette = header.palettes[0].name;
+    state.map = maps.has(header.initial_map) ? header.initial_map : "";
+    state.thresholds = new Map([...maps.values()].map((map) => [map.name, map.threshold]));
+    state.aiVisible &&= maps.size > 0;
+    state.sideBySide &&= maps.size > 0;
+    this.problem.hidden = true;
+    viewer.toolbar.rebuild(header, maps, viewer.image.windows);
+    viewer.resized();
+    viewer.changed({ fine: true });
+  }
+
+  // ---- asking the server -------------------------------------------------------------------------
+
+  /** Ask for the radiograph in full when the smaller picture has no more to show. */
+  wantFullIfZoomed() {
+    const { image, view, base, isFull } = this.viewer;
+    if (!image || isFull) return;
+    const across = view.scale * image.width * (window.devicePixelRatio || 1);
+    if (across > 1.001 * base.width) this.#ask({ full: true });
+  }
+
+  wantReconstructions() {
+    const { image, state, reconstructions } = this.viewer;
+    if (!image || !state.sideBySide || reconstructions) return;
+    this.#ask({ reconstructions: image.header.maps_key });
+  }
+
+  /** The pixels were left out because this page had them, and it has them no more. */
+  #askAgain(header) {
+    this.viewer.sendWants({ image_id: header.image_id, full: false, reconstructions: "", has: "" });
+  }
+
+  #ask(more) {
+    const { image } = this.viewer;
+    this.wants = { full: false, reconstructions: "", ...(this.asked && this.wants), ...more };
+    const key = JSON.stringify(this.wants);
+    if (this.asked === key) return;
+    this.asked = key;
+    this.viewer.sendWants({ image_id: image.id, ...this.wants, has: this.wanted.pixels });
+  }
+
+  // ---- nothing to show ---------------------------------------------------------------------------
+
+  /** Another image's pixels must not stay on the screen while this one is on its way. */
+  #clear() {
+    const { viewer } = this;
+    viewer.gestures.reset();
+    clearTimeout(viewer.reportTimer);
+    viewer.reportTimer = 0;
+    viewer.image = null;
+    viewer.pointer = null;
+    viewer.root.dataset.ready = "false";
+    this.problem.hidden = true;
+    viewer.readout.clear();
+    viewer.canvas.getContext("2d")?.reset();
+  }
+
+  fail(error) {
+    this.#clear();
+    this.wanted = null;
+    this.problem.textContent = error.message || String(error);
+    this.problem.hidden = false;
+  }
+}
+
+/** The windows to choose from: the default, the file's, and one from black to white. */
+function allWindows([standard, ...presets], base) {
+  const [low, high] = base.range();
+  const center = (low + high) / 2;
+  const width = Math.max(high - low, Math.abs(base.slope));
+  const whole = { name: "Full range", function: "linear", center, width, table: null, tableMax: 1 };
+  return [{ ...standard, name: "Default" }, ...presets, whole];
+}
+
+function freshState(header, window) {
+  return {
+    imageId: header.image_id,
+    window,
+    preset: 0,
+    inverted: false,
+    tool: "window",
+    magnifier: false,
+    contours: false,
+    sideBySide: false,
+    palette: header.palettes[0].name,
+    map: "",
+    thresholds: new Map(),
+    opacity: header.opacity,
+    aiVisible: header.ai_visible && header.maps.length > 0,
+    aiHeld: false,
+    boxes: header.boxes,
+    rejected: [],
+    selected: -1,
+    draft: null,
+    ruler: null,
+  };
+}
