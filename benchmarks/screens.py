@@ -49,7 +49,7 @@ def main() -> int:
         page = enter(browser, address, READER)
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
-            page.goto(f"{address}/worklist")
+            page.goto(address)
             page.locator("button.row").first.wait_for()
             picture(page, "worklist")
             page.get_by_role("button", name="Start reading").click()
