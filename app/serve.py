@@ -177,7 +177,16 @@ def _with_accounts(
 ) -> AccessGate:
     provider = SingleSignOn(settings.sign_on, login_url, read_user) if settings.sign_on else None
     code = setup_code()
-    own = OwnRoutes(app, accounts, sessions, provider, code)
+    own = OwnRoutes(
+        app,
+        accounts,
+        sessions,
+        provider,
+        code,
+        # A proxy on this machine may not say for whom it asks.
+        always_code=_beyond_loopback(addresses)
+        or bool(settings.allowed_hosts or settings.trusted_proxies),
+    )
     rules = _rules(settings, addresses)
     gate = AccessGate(app, rules, sessions=sessions, own=own, sign_on=provider is not None)
     if not accounts.has_accounts():

@@ -181,7 +181,7 @@ _homes: dict[str, Path] = {}
 
 
 def add_user(home: Path, name: str) -> None:
-    """An account whose password is `PASSWORD` and that may do everything."""
+    """An account whose password is `PASSWORD` and that may do everything, if it is not there."""
     store = open_store(load_settings({"DDAD_HOME": str(home)}))
     new = NewUser(
         name=name,
@@ -191,7 +191,8 @@ def add_user(home: Path, name: str) -> None:
         created_by="benchmark",
     )
     with store.writing() as repositories:
-        repositories.users.add(new)
+        if repositories.users.by_name(name) is None:
+            repositories.users.add(new)
 
 
 def enter(browser: Browser, address: str, name: str) -> Page:

@@ -70,6 +70,7 @@ class OwnRoutes:
         sessions: Who is signed in.
         sign_on: Single sign-on, or None.
         code: What the first account must be made with from elsewhere.
+        always_code: Whether it must be from here, too: others may come in through this machine.
         clock: Seconds, monotonic.
     """
 
@@ -80,6 +81,8 @@ class OwnRoutes:
         sessions: Sessions,
         sign_on: SingleSignOn | None,
         code: str,
+        *,
+        always_code: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
@@ -87,6 +90,7 @@ class OwnRoutes:
         self._sessions = sessions
         self._sign_on = sign_on
         self._code = code.encode()
+        self._always_code = always_code
         self._attempts = AttemptLog(clock)
         self._has_accounts = False
         # argon2 takes much memory and time: two at once, and few waiting.
@@ -143,7 +147,7 @@ class OwnRoutes:
         request = asked.request
         target = local_path(_path_of(request))
         if not await self._there_are_accounts():
-            return first_account_page(401, needs_code=_needs_code(asked))
+            return first_account_page(401, needs_code=self._needs_code(asked))
         if request.headers.get("sec-fetch-site") == "cross-site" and is_page_load(request):
             # Coming from another site the browser left the cookie out; it may have one.
             return going_on_page(target, "Opening DDAD Review.")
@@ -154,6 +158,13 @@ class OwnRoutes:
     ) -> Response:
         provider = self._sign_on.name if self._sign_on else ""
         return sign_in_page(status, message, wait, provider=provider, **kept)
+
+    async def _note(self, reason: str, address: str) -> None:
+        """Put a failure on record."""
+        await self._asking.run(lambda: self._accounts.note_failure(reason, address))
+
+    def _needs_code(self, asked: Asked) -> bool:
+        return self._always_code or _comes_from_elsewhere(asked)
 
     async def _there_are_accounts(self) -> bool:
         if not self._has_accounts:
@@ -193,7 +204,7 @@ class OwnRoutes:
         client = asked.client
         if await self._there_are_accounts():
             return RedirectResponse("/", 303)
-        needs_code = _needs_code(asked)
+        needs_code = self._needs_code(asked)
         if (wait := self._attempts.wait(client.subscriber)) > 0:
             said = f"{TOO_MANY} Next try in {wait:.0f} s."
             return first_account_page(429, said, needs_code=needs_code)
@@ -211,6 +222,7 @@ class OwnRoutes:
         given = form.get("code", "").strip().upper().encode("utf-8", "replace")
         if needs_code and not hmac.compare_digest(given, self._code):
             self._attempts.failed(client.subscriber)
+            await self._note("wrong setup code", client.address)
             return again("That is not the setup code. The server printed it where it was started.")
         if password != form.get("again", ""):
             return again("The two passwords differ. Type the same one twice.")
@@ -272,6 +284,7 @@ class OwnRoutes:
         cookies, others = answer.cookies()
         identity = self._sign_on.identity(cookies)
         if identity is None:
+            await self._note("single sign-on did not work", asked.client.address)
             said = f"{self._sign_on.name[:1].upper()}{self._sign_on.name[1:]} did not work."
             return self._sign_in_page(401, f"{said} Start it again from this page.")
         try:
@@ -315,7 +328,7 @@ class OwnRoutes:
         )
 
 
-def _needs_code(asked: Asked) -> bool:
+def _comes_from_elsewhere(asked: Asked) -> bool:
     """Whoever sits at this machine may make the first account; others show that they run it."""
     host = asked.request.headers.get("host", "").rpartition(":")[0] or asked.request.headers.get(
         "host", ""

@@ -21,8 +21,14 @@ class Access:
             ForbiddenError: None of the person's roles allows it.
             StoreError: The database cannot be asked; nothing is allowed then.
         """
-        if action in permitted(self.roles(person)):
-            return
+        try:
+            if action in permitted(self.roles(person)):
+                return
+        except SignedOutError:
+            with self._store.writing() as repositories:
+                event = person.did("denied", action.value, reason="signed out")
+                repositories.audit.append(event)
+            raise
         with self._store.writing() as repositories:
             repositories.audit.append(person.did("denied", action.value))
         problem = f"You may not {action.value}: none of your roles allows it."

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.services.access import Access
 from app.services.passwords import check_strength, hash_password, verify_password
-from app.services.people import ROLES, Action, Person, checked_name
+from app.services.people import ROLES, Action, Person, SignedOutError, checked_name
 from app.services.signing_in import NAME_TAKEN, REMOVED, SigningIn
 from app.store.account_records import AuditAction, NewUser, Role, SessionRecord, UserRecord
 from app.store.errors import StoreConflictError
@@ -229,6 +229,9 @@ class AccountsService(SigningIn):
         """
         user, _ = self.own(person)
         _needs_password(user)
+        if user.locked_until is not None and user.locked_until > self._now():
+            problem = "This account is locked after too many wrong passwords."
+            raise RequestError(problem, "Try again later, or ask an administrator to unlock it.")
         if not verify_password(old, user.password_hash):
             self._count_wrong_password(person, user)
             problem = "The present password is wrong."
@@ -239,15 +242,26 @@ class AccountsService(SigningIn):
             raise RequestError(problem, "Choose another.")
         digest = hash_password(new)
         with self._store.writing() as repositories:
+            self._still(repositories, person, user)
             change = _Change(repositories, person, "own password")
             change.end_sessions(user, PASSWORD_CHANGED, but=person.session_id)
             change.to(user, password_hash=digest, must_change_password=False)
+
+    def _still(self, repositories: Repositories, person: Person, seen: UserRecord) -> None:
+        """Refuse to go on if account, password or session changed while it was looked at."""
+        user = repositories.users.get(seen.id)
+        session = repositories.sessions.get(person.session_id) if person.session_id else None
+        over = person.session_id is not None and (session is None or session.ended_at is not None)
+        if user is None or not user.active or over or user.password_hash != seen.password_hash:
+            problem = "The account was changed meanwhile."
+            raise SignedOutError(problem, "Nothing was changed; sign in again.")
 
     def _count_wrong_password(self, person: Person, user: UserRecord) -> None:
         """As at the sign-in page: whoever finds an open session must not guess here instead."""
         with self._store.writing() as repositories:
             event = person.did("denied", "change own password", reason="wrong password")
             repositories.audit.append(event)
+            user = _found(repositories, user.id)  # other tries may have come in between
             if self._count_failure(repositories, user, person.address).wait > 0:
                 _Change(repositories, person, "").end_sessions(user, LOCKED)
 

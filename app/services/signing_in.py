@@ -22,6 +22,7 @@ SIGNED_OUT = "signed out"
 IDLE = "idle"
 TOO_LONG = "open for too long"
 REMOVED = "account removed"
+NO_ROLE = "no role any more"
 NAME_TAKEN = "There is an account of that name already."
 
 
@@ -107,8 +108,10 @@ class SigningIn:
         usable = user is not None and user.active
         right = verify_password(password, user.password_hash if user and usable else None)
         with self._store.writing() as repositories:
-            # As it is now: other tries may have come in between.
+            # As it is now: other tries, or a new password, may have come in between.
+            verified = user.password_hash if user else None
             user = repositories.users.get(user.id) if user else None
+            right = right and user is not None and user.password_hash == verified
             error = self._refusal(repositories, user, address, right=right)
             if error is None:
                 assert user
@@ -143,9 +146,11 @@ class SigningIn:
                 refusal = _refusal_of(repositories, user, name, ordered)
                 if refusal:
                     _fail(repositories, user, address, refusal)
+                    if user is not None and not ordered:
+                        _withdraw_roles(repositories, user, address)
                 else:
                     user = _account_of(
-                        repositories, user, issuer, subject, name, full_name, ordered
+                        repositories, user, issuer, subject, name, full_name, ordered, address
                     )
                     return self._open(repositories, user, address, "single sign-on")
         except StoreConflictError as error:
@@ -163,6 +168,11 @@ class SigningIn:
             self.end_session(session.id, reason)
         ended = {session.id for session, _ in over}
         return [(one, users[one.user_id]) for one in found if one.id not in ended]
+
+    def note_failure(self, reason: str, address: str) -> None:
+        """Put on record that somebody could not sign in, where no account was named."""
+        with self._store.writing() as repositories:
+            _fail(repositories, None, address, reason)
 
     def seen(self, session_id: int, at: datetime) -> None:
         """Note that a session's person did something."""
@@ -308,6 +318,7 @@ def _account_of(
     name: str,
     full_name: str,
     roles: tuple[Role, ...],
+    address: str,
 ) -> UserRecord:
     """The person's account: made, or brought to what the provider says now."""
     if user is None:
@@ -321,7 +332,7 @@ def _account_of(
         )
         user = repositories.users.add(new)
         after = {"full_name": full_name, "roles": list(roles), "issuer": issuer}
-        event = _person(user, "").did(
+        event = _person(user, address).did(
             "user created", f"user {user.name}", after=after, reason="first single sign-on"
         )
     elif (user.full_name, user.roles) != (full_name, roles):
@@ -329,7 +340,7 @@ def _account_of(
         # Reads are stored under the name: it stays, whatever the provider calls them later.
         user = repositories.users.change(user.id, full_name=full_name, roles=roles)
         after = {"full_name": full_name, "roles": list(roles)}
-        event = _person(user, "").did(
+        event = _person(user, address).did(
             "user changed",
             f"user {user.name}",
             before=before,
@@ -340,3 +351,24 @@ def _account_of(
         return user
     repositories.audit.append(event)
     return user
+
+
+def _withdraw_roles(repositories: Repositories, user: UserRecord, address: str) -> None:
+    """The provider names no role any more: what the account still may do and has open ends."""
+    person = _person(user, address)
+    for session in repositories.sessions.list_open(user.id):
+        if repositories.sessions.end(session.id, NO_ROLE):
+            repositories.audit.append(
+                person.did("session ended", f"session {session.id}", reason=NO_ROLE)
+            )
+    if user.roles:
+        repositories.users.change(user.id, roles=())
+        repositories.audit.append(
+            person.did(
+                "user changed",
+                f"user {user.name}",
+                before={"roles": list(user.roles)},
+                after={"roles": []},
+                reason="as the provider says",
+            )
+        )

@@ -263,7 +263,7 @@ def rules() -> Rules:
 @pytest.fixture
 def empty_door(app, rules, accounts, sessions, clock) -> AccessGate:
     """A gate without accounts."""
-    own = OwnRoutes(app, accounts, sessions, None, CODE, clock.seconds)
+    own = OwnRoutes(app, accounts, sessions, None, CODE, clock=clock.seconds)
     return AccessGate(app, rules, sessions=sessions, own=own)
 
 

@@ -125,7 +125,7 @@ def test_sessions_survive_a_restart(browser, app, rules, accounts, clock, store)
     browser.sign_in()
     clock.pass_on(120)
     fresh = Sessions(SigningIn(store), clock.now)
-    own = OwnRoutes(app, accounts, fresh, None, CODE, clock.seconds)
+    own = OwnRoutes(app, accounts, fresh, None, CODE, clock=clock.seconds)
     again = Browser(AccessGate(app, rules, sessions=fresh, own=own))
     again.token = browser.token
     assert again.ask("GET", "/").status == 401

@@ -92,6 +92,9 @@ def test_an_ended_session_may_nothing(store: UnitOfWork) -> None:
         assert not repositories.sessions.end(opened.id, "again")
     with pytest.raises(SignedOutError):
         Access(store).require(person, Action.READ)
+    with store.reading() as repositories:
+        (event,) = repositories.audit.find()
+    assert (event.action, event.subject, event.reason) == ("denied", "store reads", "signed out")
 
 
 def test_an_account_that_never_was_and_a_session_that_never_was_may_nothing(

@@ -324,6 +324,30 @@ def test_guessing_the_present_password_in_an_open_session_locks_the_account(
         accounts.sign_in("bob", OTHER, "")
 
 
+def test_a_password_reset_while_the_old_one_is_verified_wins(
+    accounts: AccountsService, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = bob(accounts, ana)
+    person = signed_in(accounts, "bob", OTHER)
+
+    def reset_meanwhile(given: str, kept: str | None) -> bool:
+        right = passwords.verify_password(given, kept)
+        monkeypatch.undo()
+        accounts.reset_password(ana, number, "nine copper kettles sing")
+        return right
+
+    monkeypatch.setattr(signing_in, "verify_password", reset_meanwhile)
+    with pytest.raises(SignInError, match="wrong"):
+        accounts.sign_in("bob", OTHER, "")
+    assert accounts.sign_in("bob", "nine copper kettles sing", "").user.must_change_password
+    accounts.reset_password(ana, number, OTHER)
+    person = signed_in(accounts, "bob", OTHER)
+    monkeypatch.setattr("app.services.accounts.verify_password", reset_meanwhile)
+    with pytest.raises(SignedOutError):
+        accounts.change_password(person, OTHER, "a password of the intruder's own")
+    accounts.sign_in("bob", "nine copper kettles sing", "")
+
+
 def test_when_somebody_was_last_seen(accounts: AccountsService, ana: Person, clock: Clock) -> None:
     bob(accounts, ana)
     assert [state.last_seen for state in accounts.list_users(ana)] == [clock(), None]
@@ -385,6 +409,18 @@ class TestSingleSignOn:
         accounts.remove(ana, self.enter(accounts, "reader").user.id, "left")
         with pytest.raises(SignInError, match="removed"):
             self.enter(accounts, "reader")
+
+    def test_roles_withdrawn_at_the_provider_end_what_is_open(
+        self, accounts: AccountsService, ana: Person
+    ) -> None:
+        found = self.enter(accounts, "reader")
+        person = Person("zoe", frozenset(), found.user.id, found.session.id)
+        with pytest.raises(SignInError, match="no role"):
+            self.enter(accounts)
+        with pytest.raises(SignedOutError):
+            accounts.own(person)
+        roles = {state.user.name: state.user.roles for state in accounts.list_users(ana)}
+        assert roles["zoe"] == ()
 
     def test_there_is_no_password_to_sign_in_with_or_to_change(
         self, accounts: AccountsService, ana: Person
