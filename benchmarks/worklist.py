@@ -20,7 +20,7 @@ from app.services.worklist import Wish
 from app.settings import load_settings
 from app.store.engine import create_store_engine
 from app.store.schema import ImageRow, ReadRow, ScoreRow
-from app.store.worklist_repository import Show, Sort
+from app.store.worklist_records import Show, Sort
 from benchmarks.figures import Figure, show
 from ddad_core.vocabulary import SCORE_TITLES
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
-import secrets
-import sys
 from pathlib import Path
 
+from app.commands.shared import COMMAND, typed_secret
+from app.opening import open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService, NewAccount
-from app.services.people import ROLE_HELP, ROLES, Person
+from app.services.passwords import generated_password
+from app.services.people import ROLE_HELP, ROLES
 from app.settings import load_settings
 from app.store.account_records import UserRecord
-from app.store.engine import create_store_engine
-from app.store.migrate import migrate
-from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
-
-COMMAND = Person.named("ddad-admin")
 
 
 def add_to(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,12 +46,7 @@ def _add_password(parser: argparse.ArgumentParser) -> None:
 
 
 def _accounts() -> AccountsService:
-    settings = load_settings(os.environ)
-    from app.gateways.anchor import AnchorFile
-
-    anchor = AnchorFile(settings.home / "audit.anchor")
-    migrate(settings.database_url, anchor=anchor)
-    store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
+    store = open_store(load_settings(os.environ))
     return AccountsService(store, Access(store))
 
 
@@ -123,22 +113,8 @@ def _user(accounts: AccountsService, name: str) -> UserRecord:
 
 def _password(arguments: argparse.Namespace) -> str:
     if arguments.generate:
-        arguments.generated = secrets.token_urlsafe(15)
-        return str(arguments.generated)
-    if arguments.password_file:
-        try:
-            text: str = arguments.password_file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            problem = f"{arguments.password_file} is not a text in UTF-8."
-            raise RequestError(problem, "Give another --password-file.") from error
-        return text.splitlines()[0] if text else ""
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    first = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != first:
-        problem = "The two passwords differ."
-        raise RequestError(problem, "Run the command again.")
-    return first
+        return generated_password()
+    return typed_secret("password", arguments.password_file, twice=True)
 
 
 def _print_generated(arguments: argparse.Namespace, password: str) -> None:

@@ -7,18 +7,14 @@ import os
 import re
 from pathlib import Path
 
-from app.gateways.anchor import AnchorFile
+from app.commands.shared import COMMAND
+from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.audit import AuditService
-from app.services.people import Person
 from app.settings import load_settings
 from app.store.audit_chain import Head
-from app.store.engine import create_store_engine
-from app.store.migrate import migrate
-from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 
-COMMAND = Person.named("ddad-admin")
 EXIT_FAULTS = 1
 
 
@@ -43,9 +39,8 @@ def add_to(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _audit() -> AuditService:
     settings = load_settings(os.environ)
-    anchor = AnchorFile(settings.home / "audit.anchor")
-    migrate(settings.database_url, anchor=anchor)
-    store = UnitOfWork(create_store_engine(settings.database_url), anchor=anchor)
+    anchor = anchor_of(settings)
+    store = open_store(settings, anchor)
     return AuditService(store, Access(store), anchor)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from app.commands.shared import add_passphrase_file, bar, operator, passphrase, store_of
+from app.commands.shared import add_passphrase_file, bar, operator, store_of, typed_secret
 from app.settings import load_settings
 from app.store.snapshot import HOLD_SECONDS
 
@@ -59,7 +59,7 @@ def _back_up(arguments: argparse.Namespace) -> int:
 
     settings = load_settings(os.environ)
     encrypt = arguments.encrypt or (arguments.passphrase_file and not arguments.recipient)
-    words = passphrase(arguments.passphrase_file, twice=True) if encrypt else ""
+    words = typed_secret("passphrase", arguments.passphrase_file, twice=True) if encrypt else ""
     seal = Seal(words, arguments.recipient)
     if encrypt and not words:
         seal = Seal(" ")  # refused as too short: never unencrypted where encryption was asked for
@@ -94,7 +94,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from app.keeping.sealing import Unseal
 
     unseal = Unseal(
-        lambda: passphrase(arguments.passphrase_file, twice=False),
+        lambda: typed_secret("passphrase", arguments.passphrase_file, twice=False),
         identities(arguments.identity_file),
     )
     total = [0]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from app.gateways.anchor import AnchorFile
+from app.opening import anchor_of
 from app.settings import load_settings
 from app.store.moving import move
 from ddad_core.errors import RequestError
@@ -39,7 +39,7 @@ def _move(arguments: argparse.Namespace) -> int:
         problem = f"There is no SQLite database {source}."
         raise RequestError(problem, "Give its file with --from.")
     # The anchor belongs to the home whose trail is moved.
-    anchor = AnchorFile(settings.home / "audit.anchor")
+    anchor = anchor_of(settings)
     target = arguments.to or settings.database_url
     with tqdm(unit="row", desc="copied and compared") as bar:
 

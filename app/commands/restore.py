@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from app.commands.backup import add_identity_file, identities
-from app.commands.shared import add_passphrase_file, bar, operator, passphrase
+from app.commands.shared import add_passphrase_file, bar, operator, typed_secret
 from app.settings import Settings, load_settings
 
 
@@ -32,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(os.environ)
     home = arguments.into.absolute() if arguments.into else settings.home
     unseal = Unseal(
-        lambda: passphrase(arguments.passphrase_file, twice=False),
+        lambda: typed_secret("passphrase", arguments.passphrase_file, twice=False),
         identities(arguments.identity_file),
     )
     total = arguments.file.stat().st_size

@@ -19,6 +19,9 @@ from app.store.engine import create_store_engine
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 
+COMMAND = Person.named("ddad-admin")
+"""Who looks after accounts and the audit trail from the shell."""
+
 
 def operator() -> Person:
     """Who runs the command: its name and the system's account."""
@@ -41,20 +44,29 @@ def add_passphrase_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def passphrase(file: Path | None, *, twice: bool) -> str:
-    """From the file, a pipe, or typed.
+def typed_secret(word: str, file: Path | None, *, twice: bool) -> str:
+    """From the file's first line, a pipe, or typed.
+
+    Args:
+        word: What it is, for instance "passphrase"; also the name of the option for the file.
+        file: Where it stands, or None.
+        twice: Whether it must be typed once more.
 
     Raises:
-        RequestError: The two that were typed differ.
+        RequestError: The file is no text, or the two that were typed differ.
     """
     if file is not None:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            problem = f"{file} is not a text in UTF-8."
+            raise RequestError(problem, f"Give another --{word}-file.") from error
         return lines[0] if lines else ""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
-    typed = getpass.getpass("Passphrase: ")
+    typed = getpass.getpass(f"{word.capitalize()}: ")
     if twice and getpass.getpass("Once more: ") != typed:
-        problem = "The two passphrases differ."
+        problem = f"The two {word}s differ."
         raise RequestError(problem, "Run the command again.")
     return typed
 

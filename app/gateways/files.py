@@ -26,8 +26,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from app.gateways.writing import sync_folder, write_all
+from app.gateways.writing import write_all
 from ddad_core.errors import DdadError
+from ddad_core.lasting import to_disk
 
 FileKind = Literal["png", "dicom"]
 
@@ -332,7 +333,7 @@ def _write_atomically(path: Path, content: bytes | memoryview, *, lasting: bool 
         temporary.replace(path)
         temporary = None
         if lasting:
-            sync_folder(path.parent)
+            to_disk(path.parent)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
     finally:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from app.gateways.files import FilesError
+from ddad_core.lasting import to_disk
 
 KEY_BYTES = 32
 _TEXT = re.compile(r"[0-9a-f]{64}\n?")
@@ -88,8 +89,4 @@ def _create(path: Path, key: bytes) -> None:
             path.hardlink_to(temporary)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    to_disk(path.parent)

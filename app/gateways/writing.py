@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -61,12 +60,3 @@ def _direct(handle: int, on: bool) -> bool:
     except OSError:
         return False
     return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename last: the name stands in the folder, not in the file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from app.keeping.manifest import BackupError
+from ddad_core.lasting import to_disk
 
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 _BUFFER = 2**20
@@ -46,7 +47,7 @@ def new_file(target: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             _name(file.fileno(), temporary, target)
-        _sync_folder(target.parent)
+        to_disk(target.parent)
     except FileExistsError as error:
         raise _exists(target) from error
     except OSError as error:
@@ -75,11 +76,3 @@ def _name(handle: int, temporary: Path | None, target: Path) -> None:
 def _exists(target: Path) -> BackupError:
     problem = f"{target} is there already."
     return BackupError(problem, "Choose another name: a backup is never overwritten.")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

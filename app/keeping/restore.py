@@ -23,6 +23,7 @@ from app.store.engine import create_store_engine
 from app.store.migrate import migrate
 from app.store.snapshot import faults_of, row_counts
 from app.store.unit_of_work import UnitOfWork
+from ddad_core.lasting import to_disk
 
 _SPARE_BYTES = 64 * 2**20
 
@@ -174,7 +175,7 @@ def _put_in_place(staging: Path, home: Path, *, inside: bool, occupied: bool) ->
         if aside is not None:
             aside.rename(home)
         raise
-    _sync_folder(home.parent)
+    to_disk(home.parent)
     return aside
 
 
@@ -198,13 +199,5 @@ def _move_contents(staging: Path, home: Path, aside: Path | None) -> Path | None
         for source, target in reversed(moved):
             target.rename(source)
         raise
-    _sync_folder(home)
+    to_disk(home)
     return aside
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,13 @@ from typing import Any
 from app.services.access import Access
 from app.services.passwords import check_strength, hash_password, verify_password
 from app.services.people import ROLES, Action, Person, SignedOutError, checked_name
-from app.services.signing_in import NAME_TAKEN, REMOVED, SigningIn
+from app.services.signing_in import (
+    NAME_TAKEN,
+    REMOVED,
+    SigningIn,
+    end_open_sessions,
+    seconds_locked,
+)
 from app.store.account_records import AuditAction, NewUser, Role, SessionRecord, UserRecord
 from app.store.errors import StoreConflictError
 from app.store.unit_of_work import Repositories, UnitOfWork
@@ -78,7 +84,7 @@ class AccountsService(SigningIn):
             AccountState(
                 user,
                 open_ones.count(user.id),
-                user.locked_until is not None and user.locked_until > now,
+                seconds_locked(user, now) > 0,
                 seen.get(user.id),
             )
             for user in users
@@ -229,7 +235,7 @@ class AccountsService(SigningIn):
         """
         user, _ = self.own(person)
         _needs_password(user)
-        if user.locked_until is not None and user.locked_until > self._now():
+        if seconds_locked(user, self._now()) > 0:
             problem = "This account is locked after too many wrong passwords."
             raise RequestError(problem, "Try again later, or ask an administrator to unlock it.")
         if not verify_password(old, user.password_hash):
@@ -308,15 +314,7 @@ class _Change:
             raise RequestError(problem, "Make someone else an administrator first.")
 
     def end_sessions(self, user: UserRecord, reason: str, but: int | None = None) -> int:
-        ended = 0
-        for session in self.repositories.sessions.list_open(user.id):
-            if session.id != but and self.repositories.sessions.end(session.id, reason):
-                ended += 1
-                subject = f"session {session.id}"
-                after = {"user": user.name}
-                event = self.person.did("session ended", subject, after=after, reason=reason)
-                self.repositories.audit.append(event)
-        return ended
+        return end_open_sessions(self.repositories, self.person, user, reason, but)
 
     def to(self, user: UserRecord, **values: Any) -> UserRecord:
         changed = self.repositories.users.change(user.id, **values)

@@ -28,12 +28,10 @@ class AuditPage:
     Attributes:
         events: At most as many as were asked for.
         total: How many match.
-        actors: Everybody who ever acted, by name.
     """
 
     events: tuple[AuditEvent, ...]
     total: int
-    actors: tuple[str, ...]
 
 
 class AuditService:
@@ -74,8 +72,17 @@ class AuditService:
             return AuditPage(
                 tuple(repositories.audit.find(wanted, before_id=before_id, limit=limit)),
                 repositories.audit.count(wanted),
-                tuple(repositories.audit.actors()),
             )
+
+    def actors(self, person: Person) -> tuple[str, ...]:
+        """Everybody who ever acted, by name.
+
+        Raises:
+            ForbiddenError: The person may not see the audit trail.
+        """
+        self._access.require(person, Action.VIEW_AUDIT)
+        with self._store.reading() as repositories:
+            return tuple(repositories.audit.actors())
 
     def verify(self, person: Person, kept: Head | None = None) -> Verification:
         """Check the whole chain against itself and against what was noted outside.

@@ -115,7 +115,14 @@ class ExportingService:
             ForbiddenError: The person may not export.
         """
         self._access.require(person, Action.EXPORT)
-        return {table: len(rows) for table, rows in self._gathered().tables.items()}
+        with self._store.reading() as repositories:
+            return {
+                "images": repositories.images.count(),
+                "reads": repositories.reads.count(),
+                "scores": repositories.scores.count(),
+                "boxes": repositories.reads.count_boxes(),
+                "operating_points": repositories.operating_points.count(),
+            }
 
     def _exported(self, person: Person, subject: str) -> Export:
         self._access.require(person, Action.EXPORT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from argon2 import PasswordHasher
@@ -43,6 +44,11 @@ def check_strength(password: str, known: Sequence[str] = ()) -> None:
         why = found["feedback"]["warning"] or "It is easily guessed."
         problem = f"The password is too weak. {why.rstrip('.')}."
         raise RequestError(problem, "Choose a longer one; a few unrelated words do well.")
+
+
+def generated_password() -> str:
+    """A password of 120 random bits, for someone else to change."""
+    return secrets.token_urlsafe(15)
 
 
 def hash_password(password: str) -> str:

@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 
 from app.services.passwords import check_strength, hash_password, outdated, verify_password
 from app.services.people import ROLES, Person, checked_name
-from app.store.account_records import NewSession, NewUser, Role, SessionRecord, UserRecord
+from app.store.account_records import (
+    AuditAction,
+    NewSession,
+    NewUser,
+    Role,
+    SessionRecord,
+    UserRecord,
+)
 from app.store.errors import StoreConflictError
 from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import DdadError, RequestError
@@ -188,10 +195,8 @@ class SigningIn:
             user = repositories.users.get(session.user_id)
             assert user
             person = _person(user, address or session.address)
-            action = "sign-out" if reason == SIGNED_OUT else "session ended"
-            repositories.audit.append(
-                person.did(action, f"session {session_id}", reason=reason)  # type: ignore[arg-type]
-            )
+            action: AuditAction = "sign-out" if reason == SIGNED_OUT else "session ended"
+            repositories.audit.append(person.did(action, f"session {session_id}", reason=reason))
 
     def _now(self) -> datetime:
         return self._store.now()
@@ -203,7 +208,7 @@ class SigningIn:
         if user is None or not user.active:
             _fail(repositories, user, address, REMOVED if user else "no such account")
             return _wrong()
-        if (wait := _seconds_locked(user, self._now())) > 0:
+        if (wait := seconds_locked(user, self._now())) > 0:
             _fail(repositories, user, address, "locked")
             return _locked(wait)
         return None if right else self._count_failure(repositories, user, address)
@@ -281,7 +286,8 @@ def _locked(seconds: float) -> SignInError:
     return SignInError(problem, step, seconds)
 
 
-def _seconds_locked(user: UserRecord, now: datetime) -> float:
+def seconds_locked(user: UserRecord, now: datetime) -> float:
+    """Seconds until a password is taken again; 0 or less if one is now."""
     return 0.0 if user.locked_until is None else (user.locked_until - now).total_seconds()
 
 
@@ -353,14 +359,28 @@ def _account_of(
     return user
 
 
+def end_open_sessions(
+    repositories: Repositories,
+    person: Person,
+    user: UserRecord,
+    reason: str,
+    but: int | None = None,
+) -> int:
+    """End an account's sessions, all but one perhaps, on record; tell how many."""
+    ended = 0
+    for session in repositories.sessions.list_open(user.id):
+        if session.id != but and repositories.sessions.end(session.id, reason):
+            ended += 1
+            subject, after = f"session {session.id}", {"user": user.name}
+            event = person.did("session ended", subject, after=after, reason=reason)
+            repositories.audit.append(event)
+    return ended
+
+
 def _withdraw_roles(repositories: Repositories, user: UserRecord, address: str) -> None:
     """The provider names no role any more: what the account still may do and has open ends."""
     person = _person(user, address)
-    for session in repositories.sessions.list_open(user.id):
-        if repositories.sessions.end(session.id, NO_ROLE):
-            repositories.audit.append(
-                person.did("session ended", f"session {session.id}", reason=NO_ROLE)
-            )
+    end_open_sessions(repositories, person, user, NO_ROLE)
     if user.roles:
         repositories.users.change(user.id, roles=())
         repositories.audit.append(

@@ -16,6 +16,8 @@ from app.services.scoring import is_current
 from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import MetricError, RequestError
+from ddad_core.evaluation import consensus as majority
+from ddad_core.evaluation.consensus import Verdict
 from ddad_core.evaluation.metrics import Estimate, RocCurve, auc_with_interval, roc_curve
 from ddad_core.evaluation.policies import (
     Known,
@@ -33,6 +35,7 @@ from ddad_core.vocabulary import SCORE_TITLES
 
 Source = Literal["reads", "reference"]
 Policy = Literal["hand", "normals", "sensitivity", "youden", "cost", "workload"]
+_ABNORMAL = {"normal": False, "abnormal": True}
 BY_HAND = "Chosen by hand on the threshold screen"
 SOURCE_TITLES: dict[str, str] = {
     "reads": "Stored reads",
@@ -284,9 +287,8 @@ def consensus(reads: list[ReadRecord]) -> tuple[dict[int, int], set[int]]:
         Labels (1 abnormal, 0 normal) by case, and the cases that were read but have none:
         all verdicts uncertain or unreadable, or a tie.
     """
-    votes: dict[int, list[int]] = {}
-    for read in reads:
-        vote = {"normal": -1, "abnormal": 1}.get(read.verdict, 0)
-        votes.setdefault(read.image_id, []).append(vote)
-    labels = {image: int(sum(v) > 0) for image, v in votes.items() if sum(v)}
-    return labels, set(votes) - set(labels)
+    verdicts = [Verdict(read.image_id, read.reader, _ABNORMAL.get(read.verdict)) for read in reads]
+    found = majority.consensus(verdicts, rule="majority")
+    return {int(image): label for image, label in found.labels.items()}, set(
+        map(int, found.undecided)
+    )

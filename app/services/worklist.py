@@ -15,10 +15,19 @@ from app.services.people import Action, Person
 from app.services.scoring import ScoringService, required_scores
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
-from app.store.worklist_repository import ModelTerms, Show, Sort, WorklistCase, WorklistQuestion
+from app.store.worklist_records import (
+    ModelTerms,
+    Show,
+    Sort,
+    Wish,
+    WorklistCase,
+    WorklistQuestion,
+)
 from ddad_core.card import Card, in_order_of_choice
 from ddad_core.errors import DdadError, UncalibratedError
 from ddad_core.vocabulary import SCORE_TITLES
+
+__all__ = ["Show", "Sort", "Wish", "Worklist", "WorklistRow", "WorklistService", "describe"]
 
 log = logging.getLogger(__name__)
 BY_SCORE = ("score", "uncertainty")
@@ -87,33 +96,6 @@ class Worklist:
     flagged: int | None
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a reader wants to see.
-
-    Attributes:
-        show: Which cases.
-        sort: "score" puts the highest percentile first, "uncertainty" what is nearest to the
-            operating point, "random" a sample that the seed repeats; unjudged cases last.
-        search: Words, all of which occur in label, facts, own verdict or model; any case.
-        model: Only cases judged by this model.
-        since: Only cases taken in from then on.
-        until: Only cases taken in before.
-        seed: Of the random order.
-        unaided: Whether nothing of the AI shows through of cases that the reader has not read:
-            neither scores, nor flags, nor an order by them.
-    """
-
-    show: Show = "all"
-    sort: Sort = "score"
-    search: str = ""
-    model: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    seed: int = 0
-    unaided: bool = False
-
-
 EVERYTHING = Wish()
 
 
@@ -134,6 +116,7 @@ class WorklistService:
         self._access = access
         self._models = models
         self._scoring = scoring
+        self._unscorable: set[tuple[int, str]] = set()
 
     def list(
         self,
@@ -210,17 +193,8 @@ class WorklistService:
         )
 
     def _question(self, reader: Person, wish: Wish) -> WorklistQuestion:
-        return WorklistQuestion(
-            reader=reader.name,
-            models=[self._terms(card) for card in in_order_of_choice(self._models.cards)],
-            show=wish.show,
-            sort=wish.sort,
-            search=wish.search,
-            model=wish.model,
-            since=wish.since,
-            until=wish.until,
-            seed=wish.seed,
-        )
+        models = [self._terms(card) for card in in_order_of_choice(self._models.cards)]
+        return WorklistQuestion(reader=reader.name, models=models, wish=wish)
 
     def _terms(self, card: Card) -> ModelTerms:
         population = card.population
@@ -244,15 +218,19 @@ class WorklistService:
 
     def _make_up_for_scores(self, question: WorklistQuestion) -> bool:
         """Score cases that were taken in under an earlier version of their model."""
+        tried = self._unscorable  # once: looking at the worklist must not try again every time
         with self._store.reading() as repositories:
-            found = repositories.worklist.unscored(question, SCORED_ON_THE_WAY)
+            found = repositories.worklist.unscored(question, SCORED_ON_THE_WAY + len(tried))
         done = 0
         for image, model in found:
+            if (image.id, model) in tried:
+                continue
             try:
                 self._scoring.score(image, model)
                 done += 1
             except DdadError as error:  # its file is gone: the case stays unscored
                 log.warning("Image %d cannot be scored: %s", image.id, error.problem)
+                tried.add((image.id, model))
         return done > 0
 
     def _row(self, one: WorklistCase, *, hidden: bool) -> WorklistRow:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from app.store.errors import StoreError
 from app.store.snapshot import copy_sqlite, faults_of
+from ddad_core.lasting import to_disk
 
 COPIES_KEPT = 5
 FOLDER = "backups"
@@ -33,9 +33,9 @@ def keep_copy(database: Path, revision: str, *, word: str = "before") -> Path:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         copy_sqlite(database, temporary, hold_seconds=_HOLD_SECONDS)
-        _to_disk(temporary)
+        to_disk(temporary)
         temporary.rename(folder / name)
-        _to_disk(folder)
+        to_disk(folder)
         same = [path for path in automatic_copies(folder) if path.name.startswith(f"{word}-")]
         for old in same[:-COPIES_KEPT]:
             old.unlink()
@@ -78,21 +78,13 @@ def put_back(copy: Path, database: Path) -> Path:
     incoming = database.with_name(f".{database.name}.incoming")
     copy_sqlite(copy, incoming)
     try:
-        _to_disk(incoming)
+        to_disk(incoming)
         kept = keep_copy(database, "copy", word="undone")
         incoming.replace(database)
-        _to_disk(database.parent)
+        to_disk(database.parent)
     except OSError as error:
         problem = f"The copy cannot be put in place ({error.strerror or error})."
         raise StoreError(problem, "Check the folder's permissions, then try again.") from error
     finally:
         incoming.unlink(missing_ok=True)
     return kept
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

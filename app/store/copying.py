@@ -32,6 +32,7 @@ from app.store.errors import StoreError, as_store_error
 from app.store.migrate import HEAD_REVISION, revision_seen_by
 from app.store.moved import refuse_moved
 from app.store.ordering import by_code_point
+from app.store.rows import count_of
 from app.store.schema import Base
 from app.store.storable import storable
 
@@ -93,7 +94,7 @@ def copy_rows(source: Connection, target: Connection, progress: Progress | None 
         problem = "The database to copy to is not empty."
         raise StoreError(problem, "Give an empty one: rows are never mixed.")
     tables = Base.metadata.sorted_tables  # what is referred to comes before what refers to it
-    counts = {one.name: _count(source, one) for one in tables}
+    counts = {one.name: count_of(source, one) for one in tables}
     steps = _Steps(progress, 2 * sum(counts.values()))
     copied = Copied(counts)
     for one in tables:
@@ -110,7 +111,7 @@ def is_empty(connection: Connection) -> bool:
     """Whether a database holds nothing: no row of ours, and no table of anything else."""
     there = set(inspect(connection).get_table_names()) - {"alembic_version"}
     ours = Base.metadata.tables
-    return there <= set(ours) and not any(_count(connection, ours[name]) for name in there)
+    return there <= set(ours) and not any(count_of(connection, ours[name]) for name in there)
 
 
 class _Steps:
@@ -123,10 +124,6 @@ class _Steps:
         self._done += rows
         if self._progress is not None:
             self._progress(self._done, self._total)
-
-
-def _count(connection: Connection, one: Table) -> int:
-    return connection.scalar(select(func.count()).select_from(one)) or 0
 
 
 def _rows(connection: Connection, one: Table) -> Iterator[list[Row[Any]]]:

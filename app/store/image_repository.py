@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
 
 from app.store.records import ImageRecord, NewImage
-from app.store.rows import columns_of, plain, values_of
+from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import ImageRow
 
 _COLUMNS = columns_of(ImageRow, ImageRecord)
@@ -66,7 +66,7 @@ class ImageRepository:
 
     def count(self) -> int:
         """How many images there are."""
-        return self._connection.scalar(select(func.count()).select_from(ImageRow)) or 0
+        return count_of(self._connection, ImageRow)
 
     def thumbnail(self, image_id: int) -> bytes | None:
         """The JPEG thumbnail of an image, or None if there is no such image."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select
 
 from app.store.records import NewOperatingPoint, OperatingPointRecord
-from app.store.rows import columns_of, plain, values_of
+from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import OperatingPointRow
 
 _COLUMNS = columns_of(OperatingPointRow, OperatingPointRecord)
@@ -50,6 +50,10 @@ class OperatingPointRepository:
         statement = _versions(model_name, model_hash, score_name)
         rows = self._connection.execute(statement.order_by(OperatingPointRow.version)).mappings()
         return [OperatingPointRecord(**plain(row)) for row in rows]
+
+    def count(self) -> int:
+        """How many versions there are, of all models."""
+        return count_of(self._connection, OperatingPointRow)
 
     def list_all(self) -> list[OperatingPointRecord]:
         """Every version for every model, the first one first."""

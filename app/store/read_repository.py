@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from app.store.errors import StoreError
 from app.store.records import Box, BoxRecord, NewRead, ReadRecord
-from app.store.rows import columns_of, plain, values_of
+from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import BoxRow, ImageRow, ReadRow
 
 _READ_COLUMNS = columns_of(ReadRow, ReadRecord, without="boxes")
@@ -89,6 +89,14 @@ class ReadRepository:
             if len(reads) < _READS_PER_QUERY:
                 return
             last_id = reads[-1].id
+
+    def count(self) -> int:
+        """How many revisions of reads there are."""
+        return count_of(self._connection, ReadRow)
+
+    def count_boxes(self) -> int:
+        """How many boxes they have."""
+        return count_of(self._connection, BoxRow)
 
     def _lock_image(self, image_id: int) -> None:
         """Keep the image there, and its reads' numbers free, until the read is saved.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, RowMapping
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
 
 from app.store.schema import Base
 
@@ -28,3 +28,8 @@ def values_of(new: DataclassInstance, *, without: str = "") -> dict[str, Any]:
 def plain(row: RowMapping) -> dict[str, Any]:
     """A row as keyword arguments."""
     return {str(name): value for name, value in row.items()}
+
+
+def count_of(connection: Connection, table: type[Base] | Table) -> int:
+    """How many rows a table has."""
+    return connection.scalar(select(func.count()).select_from(table)) or 0

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.store.records import NewScore, ScoreRecord
-from app.store.rows import columns_of, plain, values_of
+from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import ScoreRow
 
 _COLUMNS = columns_of(ScoreRow, ScoreRecord)
@@ -62,6 +62,10 @@ class ScoreRepository:
         """Every score under every version of every model, the first one first."""
         statement = select(*_COLUMNS).order_by(ScoreRow.id)
         return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
+
+    def count(self) -> int:
+        """How many scores there are."""
+        return count_of(self._connection, ScoreRow)
 
     def _insert(self, new: NewScore) -> sqlite.Insert | postgresql.Insert:
         # Both databases know ON CONFLICT, but SQLAlchemy keeps it in their dialects.

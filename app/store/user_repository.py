@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from app.store.account_records import NewUser, UserRecord
 from app.store.ordering import by_code_point
-from app.store.rows import columns_of, plain, values_of
+from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import UserRow
 
 _COLUMNS = columns_of(UserRow, UserRecord)
@@ -62,7 +62,7 @@ class UserRepository:
 
     def count(self) -> int:
         """How many accounts there are, removed ones among them."""
-        return self._connection.scalar(select(func.count()).select_from(UserRow)) or 0
+        return count_of(self._connection, UserRow)
 
     def change(self, user_id: int, **values: Any) -> UserRecord:
         """Set columns of an account by name: full_name, roles, active, failed_attempts and such."""

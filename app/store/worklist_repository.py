@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,106 +29,12 @@ from app.store.ordering import by_code_point
 from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
 from app.store.schema import ImageRow, ReadRow, ScoreRow
+from app.store.worklist_records import ModelTerms, WorklistCase, WorklistCounts, WorklistQuestion
 
-Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement"]
-Sort = Literal["score", "uncertainty", "newest", "oldest", "label", "random"]
 _IMAGE = columns_of(ImageRow, ImageRecord)
 _SCORE = columns_of(ScoreRow, ScoreRecord)
 _SHA256_DIGITS = 64
 _SAMPLE_DIGITS = 16
-
-
-@dataclass(frozen=True)
-class ModelTerms:
-    """What the query must know of a model.
-
-    Attributes:
-        name: Of the model.
-        hash: Of its weights and card.
-        lowest_age: Years from which on it is for; None for no limit.
-        highest_age: Years from which on it is no more; None for no limit.
-        score_name: Its primary score.
-        needed: Scores that must be there for a stored row to be current.
-        threshold: In force; None for a model that is not calibrated.
-        spread: Interquartile range of its calibration normals, so that distances to thresholds
-            of several models compare.
-    """
-
-    name: str
-    hash: str
-    lowest_age: float | None
-    highest_age: float | None
-    score_name: str = ""
-    needed: tuple[str, ...] = ()
-    threshold: float | None = None
-    spread: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorklistQuestion:
-    """What is asked.
-
-    Attributes:
-        reader: Whose reads decide "read" and "unread".
-        models: The default first, then in the order in which they are tried for an age.
-        show: Which cases.
-        sort: In which order; "random" is a sample that the seed repeats.
-        search: Words that must all occur in label, facts, own verdict or model; any case.
-        model: Only cases judged by this model; None for all.
-        since: Only cases taken in from this instant on.
-        until: Only cases taken in before this instant.
-        seed: Of the random order.
-    """
-
-    reader: str
-    models: Sequence[ModelTerms]
-    show: Show = "all"
-    sort: Sort = "score"
-    search: str = ""
-    model: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class WorklistCase:
-    """One case.
-
-    Attributes:
-        image: Its record.
-        model: Name of the model for its age.
-        score: Current score by that model; None if there is none.
-        flagged: Whether it reaches the model's threshold.
-        verdict: The reader's own latest, or None.
-        others: How many other readers have read it.
-    """
-
-    image: ImageRecord
-    model: str
-    score: ScoreRecord | None
-    flagged: bool
-    verdict: str | None
-    others: int
-
-
-@dataclass(frozen=True)
-class WorklistCounts:
-    """How many.
-
-    Attributes:
-        matching: Cases asked for.
-        total: Cases there are, whatever is shown; so for the next three.
-        unread: Not read by the reader.
-        flagged: At or above their model's threshold.
-        unscored: Without a current score though their model is calibrated.
-    """
-
-    matching: int
-    total: int
-    unread: int
-    flagged: int
-    unscored: int
 
 
 class WorklistRepository:
@@ -243,7 +148,7 @@ class _Terms:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What the question asks for."""
-        asked = self._question
+        asked = self._question.wish
         conditions: list[ColumnElement[bool]] = [
             self._shown(),
             *(self._holds(word) for word in asked.search.split()),
@@ -258,7 +163,7 @@ class _Terms:
 
     def ordered(self, statement: Select[Any]) -> Select[Any]:
         """In the order that the question asks for."""
-        return statement.order_by(*_ORDERS[self._question.sort](self._question))
+        return statement.order_by(*_ORDERS[self._question.wish.sort](self._question))
 
     def _shown(self) -> ColumnElement[bool]:
         uncalibrated = [m.name for m in self._question.models if m.threshold is None]
@@ -279,7 +184,7 @@ class _Terms:
             # Others' verdicts must not show through before one's own is there.
             "disagreement": and_(self.verdict.is_not(None), ImageRow.id.in_(_disputed())),
         }
-        return shown[self._question.show]
+        return shown[self._question.wish.show]
 
     def _holds(self, word: str) -> ColumnElement[bool]:
         parts = (
@@ -367,7 +272,7 @@ def _by_score(_: WorklistQuestion) -> tuple[Any, ...]:
 
 def _by_chance(question: WorklistQuestion) -> tuple[Any, ...]:
     # A SHA-256 is as good as random, and the same for everybody who has the seed.
-    start = question.seed % (_SHA256_DIGITS - _SAMPLE_DIGITS + 1) + 1
+    start = question.wish.seed % (_SHA256_DIGITS - _SAMPLE_DIGITS + 1) + 1
     return func.substr(ImageRow.sha256, start, _SAMPLE_DIGITS), ImageRow.id
 
 

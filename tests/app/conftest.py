@@ -16,6 +16,7 @@ import pytest
 
 import ddad_core.registry
 from app.bootstrap import build_services
+from app.cli import main
 from app.services.container import Services
 from app.services.people import Person
 from app.settings import REPOSITORY, load_settings
@@ -221,3 +222,15 @@ def small_png() -> Callable[[int], bytes]:
         return data.tobytes()
 
     return make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, home: Path, small_gallery: Path) -> Callable[..., int]:
+    """Run one command on a home of its own, from a folder that has nothing to do with it."""
+    monkeypatch.chdir(home.parent)
+    for name in ("DDAD_DATABASE_URL", "DDAD_DATABASE_URL_FILE", "DDAD_WEIGHTS", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DDAD_HOME", str(home))
+    monkeypatch.setenv("DDAD_GALLERY", str(small_gallery))
+    monkeypatch.setenv("DDAD_DEVICE", "cpu")
+    return lambda *arguments: main([str(a) for a in arguments])

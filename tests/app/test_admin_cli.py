@@ -9,23 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
 from app.services.intake import IntakeService
 from app.services.people import Person
 
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, home: Path, small_gallery: Path) -> Run:
-    """Run one command on a home of its own, from a folder that has nothing to do with it."""
-    monkeypatch.chdir(home.parent)
-    for name in ("DDAD_DATABASE_URL", "DDAD_WEIGHTS", "DDAD_DEMO", "PORT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DDAD_HOME", str(home))
-    monkeypatch.setenv("DDAD_GALLERY", str(small_gallery))
-    monkeypatch.setenv("DDAD_DEVICE", "cpu")
-    return lambda *arguments: main([str(a) for a in arguments])
 
 
 def rows(home: Path, query: str) -> list[tuple[object, ...]]:

@@ -45,7 +45,7 @@ def show(context: Context) -> None:
 
 
 def _filter(context: Context) -> AuditFilter:
-    actors = context.services.audit.page(context.reader, limit=1).actors
+    actors = context.services.audit.actors(context.reader)
     columns = st.columns([2, 3, 2, 2])
     with columns[0]:
         actor = st.selectbox("Who", [None, *actors], format_func=_named, key="audit-actor")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-
 import streamlit as st
 
 from app.services.accounts import AccountState, NewAccount
+from app.services.passwords import generated_password
 from app.services.people import ROLE_HELP, ROLES
 from app.ui.chrome import facts_line, section
 from app.ui.context import Context
@@ -86,7 +85,7 @@ def _new(context: Context) -> None:
         st.caption("  \n".join(f"**{role}**: {ROLE_HELP[role]}" for role in ROLES))
         submitted = st.form_submit_button("Make account", type="primary")
     if submitted:
-        password = secrets.token_urlsafe(15)
+        password = generated_password()
         new = NewAccount(name, full_name, tuple(roles), password)
         user = context.services.accounts.create(context.reader, new)
         session().new_password = (user.name, password)
@@ -121,7 +120,7 @@ def _change(context: Context, chosen: AccountState) -> None:
         accounts.unlock(context.reader, user.id)
         _done(f"{user.name} can try again.")
     if user.password_hash is not None and st.button("Set a new password"):
-        password = secrets.token_urlsafe(15)
+        password = generated_password()
         accounts.reset_password(context.reader, user.id, password)
         session().new_password = (user.name, password)
         st.rerun()

@@ -100,7 +100,8 @@ def test_pages_follow_each_other(trail: Trail) -> None:
     first = trail.service.page(AUDITOR, limit=12)
     second = trail.service.page(AUDITOR, before_id=first.events[-1].id, limit=100)
     assert [event.id for event in (*first.events, *second.events)] == list(range(EVENTS, 0, -1))
-    assert first.total == EVENTS and first.actors == ("reader0", "reader1", "reader2")
+    assert first.total == EVENTS
+    assert trail.service.actors(AUDITOR) == ("reader0", "reader1", "reader2")
     mine = trail.service.page(AUDITOR, AuditFilter(actor="reader1"))
     assert mine.total == 10 and {event.actor for event in mine.events} == {"reader1"}
 

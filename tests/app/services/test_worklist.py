@@ -13,7 +13,7 @@ from app.services.intake import Provenance
 from app.services.people import Person
 from app.services.read_draft import ReadDraft
 from app.services.worklist import Wish, WorklistRow
-from app.store.worklist_repository import Show, Sort
+from app.store.worklist_records import Show, Sort
 from ddad_core.imaging.stored import THUMBNAIL_SIDE
 from tests.databases import Databases
 

@@ -1,0 +1,121 @@
+"""What is asked of the worklist, and what it answers. Nothing here knows SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from app.store.records import ImageRecord, ScoreRecord
+
+Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement"]
+Sort = Literal["score", "uncertainty", "newest", "oldest", "label", "random"]
+
+
+@dataclass(frozen=True)
+class ModelTerms:
+    """What the query must know of a model.
+
+    Attributes:
+        name: Of the model.
+        hash: Of its weights and card.
+        lowest_age: Years from which on it is for; None for no limit.
+        highest_age: Years from which on it is no more; None for no limit.
+        score_name: Its primary score.
+        needed: Scores that must be there for a stored row to be current.
+        threshold: In force; None for a model that is not calibrated.
+        spread: Interquartile range of its calibration normals, so that distances to thresholds
+            of several models compare.
+    """
+
+    name: str
+    hash: str
+    lowest_age: float | None
+    highest_age: float | None
+    score_name: str = ""
+    needed: tuple[str, ...] = ()
+    threshold: float | None = None
+    spread: float = 1.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a reader wants to see.
+
+    Attributes:
+        show: Which cases.
+        sort: "score" puts the highest percentile first, "uncertainty" what is nearest to the
+            operating point, "random" a sample that the seed repeats; unjudged cases last.
+        search: Words, all of which occur in label, facts, own verdict or model; any case.
+        model: Only cases judged by this model.
+        since: Only cases taken in from then on.
+        until: Only cases taken in before.
+        seed: Of the random order.
+        unaided: Whether nothing of the AI shows through of cases that the reader has not read:
+            neither scores, nor flags, nor an order by them.
+    """
+
+    show: Show = "all"
+    sort: Sort = "score"
+    search: str = ""
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    seed: int = 0
+    unaided: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorklistQuestion:
+    """What is asked.
+
+    Attributes:
+        reader: Whose reads decide "read" and "unread".
+        models: The default first, then in the order in which they are tried for an age.
+        wish: Which cases, in which order; what it says of reading unaided is the caller's.
+    """
+
+    reader: str
+    models: Sequence[ModelTerms]
+    wish: Wish = field(default_factory=Wish)
+
+
+@dataclass(frozen=True)
+class WorklistCase:
+    """One case.
+
+    Attributes:
+        image: Its record.
+        model: Name of the model for its age.
+        score: Current score by that model; None if there is none.
+        flagged: Whether it reaches the model's threshold.
+        verdict: The reader's own latest, or None.
+        others: How many other readers have read it.
+    """
+
+    image: ImageRecord
+    model: str
+    score: ScoreRecord | None
+    flagged: bool
+    verdict: str | None
+    others: int
+
+
+@dataclass(frozen=True)
+class WorklistCounts:
+    """How many.
+
+    Attributes:
+        matching: Cases asked for.
+        total: Cases there are, whatever is shown; so for the next three.
+        unread: Not read by the reader.
+        flagged: At or above their model's threshold.
+        unscored: Without a current score though their model is calibrated.
+    """
+
+    matching: int
+    total: int
+    unread: int
+    flagged: int
+    unscored: int
