@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.services.people import Action, ForbiddenError, Person, SignedOutError, permitted
-from app.store.account_records import Role
+from app.store.account_records import Role, UserRecord
 from app.store.unit_of_work import UnitOfWork
 
 
@@ -18,19 +18,22 @@ class Access:
 
         Raises:
             SignedOutError: The account was removed, or the session has ended.
-            ForbiddenError: None of the person's roles allows it.
+            ForbiddenError: None of the person's roles allows it, or their password was set by
+                someone else and not changed yet.
             StoreError: The database cannot be asked; nothing is allowed then.
         """
         try:
-            if action in permitted(self.roles(person)):
-                return
+            user = self._user(person)
         except SignedOutError:
-            with self._store.writing() as repositories:
-                event = person.did("denied", action.value, reason="signed out")
-                repositories.audit.append(event)
+            self._deny(person, action, "signed out")
             raise
-        with self._store.writing() as repositories:
-            repositories.audit.append(person.did("denied", action.value))
+        if user is not None and user.must_change_password:
+            self._deny(person, action, "password not changed")
+            problem = "Your password was set by someone else."
+            raise ForbiddenError(problem, "Choose one of your own on the Account page first.")
+        if action in permitted(person.roles if user is None else user.roles):
+            return
+        self._deny(person, action)
         problem = f"You may not {action.value}: none of your roles allows it."
         raise ForbiddenError(problem, "Ask an administrator if you should.")
 
@@ -48,8 +51,18 @@ class Access:
         Raises:
             SignedOutError: The account was removed, or the session has ended.
         """
+        user = self._user(person)
+        return person.roles if user is None else frozenset(user.roles)
+
+    def _deny(self, person: Person, action: Action, reason: str = "") -> None:
+        """Put a refusal on record."""
+        with self._store.writing() as repositories:
+            repositories.audit.append(person.did("denied", action.value, reason=reason))
+
+    def _user(self, person: Person) -> UserRecord | None:
+        """The account as it is now; None for who needs none."""
         if person.user_id is None:
-            return person.roles
+            return None
         with self._store.reading() as repositories:
             user = repositories.users.get(person.user_id)
             ended = person.session_id is not None and (
@@ -59,4 +72,4 @@ class Access:
         if user is None or not user.active or ended:
             problem = "You are signed out."
             raise SignedOutError(problem, "Sign in again; unsaved reads are kept as drafts.")
-        return frozenset(user.roles)
+        return user

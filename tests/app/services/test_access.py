@@ -112,3 +112,15 @@ def test_no_role_and_an_unknown_role_may_nothing(store: UnitOfWork) -> None:
     for action in Action:
         with pytest.raises(ForbiddenError):
             Access(store).require(Person("nobody"), action)
+
+
+def test_who_must_change_a_password_may_nothing_before(store: UnitOfWork) -> None:
+    user = account(store, *ROLES)
+    with store.writing() as repositories:
+        repositories.users.change(user.id, must_change_password=True)
+    for action in Action:
+        with pytest.raises(ForbiddenError, match="set by someone else"):
+            Access(store).require(of(user), action)
+    with store.writing() as repositories:
+        repositories.users.change(user.id, must_change_password=False)
+    Access(store).require(of(user), Action.READ)

@@ -212,6 +212,7 @@ def test_sessions_end_when_idle_when_old_and_when_told(
 def test_removal_ends_sessions_at_once(accounts: AccountsService, ana: Person) -> None:
     number = bob(accounts, ana, "administrator")
     person = signed_in(accounts, "bob", OTHER)
+    accounts.change_password(person, OTHER, "nine copper kettles sing")
     accounts.list_users(person)
     accounts.remove(ana, number, "left")
     with pytest.raises(SignedOutError):
