@@ -15,6 +15,7 @@ from app.services.gallery import GalleryService
 from app.services.images import StoredImages
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
@@ -80,4 +81,5 @@ def build_services(settings: Settings) -> Services:
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
+        monitoring=MonitoringService(store, access, models),
     )

@@ -19,7 +19,17 @@ from app.settings import load_settings
 from app.ui.chrome import apply_style, demonstration, disclaimer, who_is_here
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
-from app.ui.screens import account, audit, export, review, thresholds, upload, users, worklist
+from app.ui.screens import (
+    account,
+    audit,
+    export,
+    monitoring,
+    review,
+    thresholds,
+    upload,
+    users,
+    worklist,
+)
 from app.ui.session import session_of
 from app.ui.sessionwatch import sessionwatch
 
@@ -48,6 +58,7 @@ SCREENS = {
     "review": Screen("Review", review.show, Action.VIEW_CASES),
     "upload": Screen("Upload", upload.show, Action.TAKE_IN),
     "thresholds": Screen("Thresholds", thresholds.show, Action.VIEW_CASES),
+    "monitoring": Screen("Monitoring", monitoring.show, Action.MONITOR),
     "export": Screen("Export", export.show, Action.EXPORT),
     "users": Screen("Users", users.show, Action.MANAGE_USERS, changes_accounts=True),
     "audit": Screen("Audit", audit.show, Action.VIEW_AUDIT),
@@ -62,6 +73,7 @@ def _services() -> Services:
     services = build_services(load_settings(os.environ))
     # Torch takes seconds to load; the first reader should not wait for it at the first case.
     threading.Thread(target=services.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=services.monitoring.watch, name="monitoring", daemon=True).start()
     return services
 
 

@@ -12,6 +12,7 @@ from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
+from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
@@ -39,6 +40,7 @@ class Services:
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService
+    monitoring: MonitoringService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""
@@ -48,5 +50,6 @@ class Services:
         allocator.trim()
 
     def close(self) -> None:
-        """End the processes that read files."""
+        """End the processes that read files, and the watch."""
+        self.monitoring.end()
         self.sandbox.close()

@@ -377,6 +377,7 @@ def _new_image(one: _Read, kept: Kept, reader: Person) -> NewImage:
         thumbnail=prepared.thumbnail,
         patient=kept.identity.patient,
         instance=kept.identity.instance,
+        station=kept.identity.station,
         pixel_sha256=kept.pixel_sha256,
         stored_as=kept.stored_as,
         stored_sha256=one.stored_sha256,

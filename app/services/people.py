@@ -15,9 +15,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on.",
-    "lead": "As a reader; also changes operating points and exports.",
+    "lead": "As a reader; also changes operating points, exports, and sees how models do.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
-    "auditor": "Looks only: cases, thresholds, the audit trail, exports.",
+    "auditor": "Looks only: cases, thresholds, monitoring, the audit trail, exports.",
 }
 
 
@@ -29,6 +29,7 @@ class Action(StrEnum):
     READ = "store reads"
     SET_OPERATING_POINT = "change operating points"
     EXPORT = "export what is stored"
+    MONITOR = "see how models do"
     MANAGE_USERS = "look after accounts"
     VIEW_AUDIT = "see the audit trail"
     ERASE = "erase images"
@@ -38,11 +39,11 @@ _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
     "arbiter": _CLINICAL,
-    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT},
+    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT, Action.MONITOR},
     "administrator": frozenset(
-        {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE}
+        {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE, Action.MONITOR}
     ),
-    "auditor": frozenset({Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT}),
+    "auditor": frozenset({Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT, Action.MONITOR}),
 }
 
 

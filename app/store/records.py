@@ -70,6 +70,8 @@ class ImageDescription:
         added_by: Who brought the image in.
         patient: The patient's keyed pseudonym; None if the file names none.
         instance: The keyed pseudonym of the SOP Instance UID; None if the file has none.
+        station: The keyed pseudonym of the scanner; None if unknown, as for images that an older
+            version took in.
         pixel_sha256: Of the decoded pixels, 64 lower-case hexadecimal digits; None for images
             that an older version took in.
         stored_as: The kind of file in the image store.
@@ -101,6 +103,7 @@ class ImageDescription:
     attribution: str | None = None
     patient: str | None = None
     instance: str | None = None
+    station: str | None = None
     pixel_sha256: str | None = None
     stored_as: StoredAs = "png"
     stored_sha256: str | None = None

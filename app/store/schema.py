@@ -91,6 +91,7 @@ class ImageRow(Base):
     added_by: Mapped[str]
     patient: Mapped[str | None]
     instance: Mapped[str | None]
+    station: Mapped[str | None]
     pixel_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
     stored_as: Mapped[str] = mapped_column(server_default="png")
     stored_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))

@@ -18,6 +18,7 @@ from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
+from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
 from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
@@ -46,6 +47,7 @@ class Repositories:
     drafts: DraftRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
+    monitoring: MonitoringRepository
 
 
 class UnitOfWork:
@@ -143,4 +145,5 @@ class UnitOfWork:
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
+            monitoring=MonitoringRepository(connection),
         )

@@ -17,7 +17,8 @@ WHOLE_TICKS = 6
 """Below so many cases in a bar, every whole number has its tick."""
 
 
-def _layout(figure: go.Figure, x: str, y: str) -> go.Figure:
+def chart_layout(figure: go.Figure, x: str, y: str) -> go.Figure:
+    """Give a figure the app's look and the titles of its axes."""
     figure.update_layout(
         height=380,
         margin={"l": 56, "r": 16, "t": 12, "b": 48},
@@ -59,7 +60,7 @@ def roc_figure(curve: RocCurve, *, sensitivity: float, specificity: float) -> go
         hovertemplate="at the threshold<extra></extra>",
         showlegend=False,
     )
-    _layout(figure, "1 − specificity", "Sensitivity")
+    chart_layout(figure, "1 − specificity", "Sensitivity")
     figure.update_xaxes(range=[-0.02, 1.02])
     figure.update_yaxes(range=[-0.02, 1.02])
     return figure
@@ -92,7 +93,7 @@ def histogram_figure(
             )  # fmt: skip
     figure.update_layout(barmode="stack")
     figure.add_vline(x=threshold, line={"color": CUT, "width": 1.5, "dash": "dash"})
-    _layout(figure, score_title, "Cases")
+    chart_layout(figure, score_title, "Cases")
     # No fractions of a case on the axis.
     highest = np.histogram(everything, edges)[0].max()
     figure.update_yaxes(dtick=1 if highest < WHOLE_TICKS else None, rangemode="tozero")

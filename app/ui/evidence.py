@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+from app.services.models import OperatingPointInForce
 from app.services.reading import Judgement
 
 STRIP_MARGIN = 1.05
@@ -29,9 +30,13 @@ def operating_point_text(found: Judgement | None) -> str:
     """The operating point in force, in a sentence; nothing for an uncalibrated model."""
     if found is None:
         return ""
-    point = found.operating_point
+    return in_force_text(found.score_title, found.operating_point)
+
+
+def in_force_text(score_title: str, point: OperatingPointInForce) -> str:
+    """The same for a point on its own."""
     origin = f"version {point.version}" if point.version else "the model's own"
-    return f"Operating point: {found.score_title} ≥ {point.threshold:.3g}, {origin}."
+    return f"Operating point: {score_title} ≥ {point.threshold:.3g}, {origin}."
 
 
 def _strip(found: Judgement) -> str:
