@@ -74,7 +74,7 @@ def months_figure(
     )
     chart_layout(figure, "", title)
     # Every month its tick, in the order given: not a time axis that leaves gaps for empty months.
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", nticks=6, tickangle=0)
     if span:
         figure.update_yaxes(range=[span[0] - 0.02, span[1] + 0.02])
     else:

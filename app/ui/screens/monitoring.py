@@ -187,7 +187,15 @@ def _drift(title: str, found: Drift | None, empty: str, key: str) -> None:
             ],
             columns=["Month", "n", "Median score", "Chance (CI)", "KS distance", "Verdict"],
         )
-        st.dataframe(table, hide_index=True, height=min(280, 38 + 35 * len(table)))
+        st.dataframe(
+            table,
+            hide_index=True,
+            height=min(280, 38 + 35 * len(table)),
+            column_config={
+                "Median score": st.column_config.NumberColumn(format="%.3g"),
+                "KS distance": st.column_config.NumberColumn(format="%.2f"),
+            },
+        )
         st.caption(
             f"Chance that a score is above one of the {found.n_reference} compared with (0.5: "
             "nothing changed); intervals hold for all months together. Drifted: wholly outside "
@@ -258,7 +266,8 @@ def _groups(overview: Overview) -> None:
         ],
         columns=["Of", "Which", "Cases", "Median score", "Flagged", "95 % CI"],
     )
-    st.dataframe(table, hide_index=True)
+    form = {"Median score": st.column_config.NumberColumn(format="%.3g")}
+    st.dataframe(table, hide_index=True, column_config=form)
     st.caption(
         "Scanners are named by keyed pseudonyms; images taken in by older versions, and files "
         "that do not say, are “not known”."
