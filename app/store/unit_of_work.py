@@ -16,10 +16,12 @@ from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
+from app.store.evidence_repository import EvidenceRepository
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
 from app.store.read_repository import ReadRepository
+from app.store.sample_repository import SampleRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
@@ -46,6 +48,8 @@ class Repositories:
     drafts: DraftRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
+    evidence: EvidenceRepository
+    samples: SampleRepository
 
 
 class UnitOfWork:
@@ -143,4 +147,6 @@ class UnitOfWork:
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
+            evidence=EvidenceRepository(connection),
+            samples=SampleRepository(connection, self._now),
         )

@@ -1,0 +1,106 @@
+"""What thresholds are tuned on, fetched as columns: 50,000 scores are no 50,000 objects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+from sqlalchemy.orm import aliased
+
+from app.store.evidence_records import Arrivals, ReadColumns, ScoreColumns
+from app.store.schema import ImageRow, ReadRow, ScoreRow
+
+_IDS_PER_QUERY = 500
+
+
+class EvidenceRepository:
+    """Gathers evidence inside one unit of work."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def scores(
+        self, model_name: str, model_hash: str, score_name: str, needed: Collection[str]
+    ) -> ScoreColumns:
+        """Current scores of one version of a model.
+
+        Args:
+            model_name: The model.
+            model_hash: Of its weights and card.
+            score_name: Its primary score; rows of another one are not current.
+            needed: Scores that must be there for a row to be current.
+        """
+        statement = (
+            select(
+                ScoreRow.id, ScoreRow.image_id, ScoreRow.score, ImageRow.age_years,
+                ImageRow.reference_label,
+            )
+            .join(ImageRow, ImageRow.id == ScoreRow.image_id)
+            .where(
+                ScoreRow.model_name == model_name,
+                ScoreRow.model_hash == model_hash,
+                ScoreRow.score_name == score_name,
+                *(getattr(ScoreRow, name).is_not(None) for name in needed),
+            )
+            .order_by(ScoreRow.image_id)
+        )  # fmt: skip
+        return ScoreColumns(*self._columns(statement))
+
+    def reads(self, stages: Collection[str] = ("unaided", "aided")) -> ReadColumns:
+        """The last read of each reader and case among those made at these stages."""
+        newer = aliased(ReadRow)
+        replaced = (
+            select(newer.id)
+            .where(
+                newer.image_id == ReadRow.image_id,
+                newer.reader == ReadRow.reader,
+                newer.revision > ReadRow.revision,
+                newer.stage.in_(stages),
+            )
+            .exists()
+        )
+        wanted = [getattr(ReadRow, f.name) for f in fields(ReadColumns)]
+        statement = (
+            select(*wanted)
+            .where(and_(ReadRow.stage.in_(stages), ~replaced))
+            .order_by(ReadRow.image_id, ReadRow.reader)
+        )
+        return ReadColumns(*self._columns(statement))
+
+    def arrivals(self) -> Arrivals:
+        """How many cases came since when."""
+        statement = select(
+            func.count(), func.min(ImageRow.added_at), func.max(ImageRow.added_at)
+        ).where(ImageRow.origin != "gallery")
+        cases, first, last = self._connection.execute(statement).one()
+        return Arrivals(cases, _day(first), _day(last))
+
+    def read_by(self, reader: str, image_ids: Sequence[int]) -> set[int]:
+        """Which of these cases the reader has read."""
+        found: set[int] = set()
+        for start in range(0, len(image_ids), _IDS_PER_QUERY):
+            chunk = image_ids[start : start + _IDS_PER_QUERY]
+            statement = select(ReadRow.image_id).where(
+                ReadRow.reader == reader, ReadRow.image_id.in_(chunk)
+            )
+            found.update(self._connection.scalars(statement))
+        return found
+
+    def labels(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """What the worklist calls these cases."""
+        found: dict[int, str] = {}
+        for start in range(0, len(image_ids), _IDS_PER_QUERY):
+            chunk = image_ids[start : start + _IDS_PER_QUERY]
+            statement = select(ImageRow.id, ImageRow.label).where(ImageRow.id.in_(chunk))
+            found.update({row[0]: row[1] for row in self._connection.execute(statement)})
+        return found
+
+    def _columns(self, statement: Any) -> list[tuple[Any, ...]]:
+        return list(zip(*self._connection.execute(statement).all(), strict=True))
+
+
+def _day(at: Any) -> date | None:
+    return None if at is None else at.date()
