@@ -11,9 +11,11 @@ from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
+from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
+from app.services.sampling import SamplingService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
@@ -36,6 +38,8 @@ class Services:
     reading: ReadingService
     viewing: ViewingService
     tuning: TuningService
+    sampling: SamplingService
+    levels: LevelService
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService

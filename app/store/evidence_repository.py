@@ -11,7 +11,8 @@ from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.orm import aliased
 
 from app.store.evidence_records import Arrivals, ReadColumns, ScoreColumns
-from app.store.schema import ImageRow, ReadRow, ScoreRow
+from app.store.records import Box
+from app.store.schema import BoxRow, ImageRow, ReadRow, ScoreRow
 
 _IDS_PER_QUERY = 500
 
@@ -77,6 +78,29 @@ class EvidenceRepository:
         ).where(ImageRow.origin != "gallery")
         cases, first, last = self._connection.execute(statement).one()
         return Arrivals(cases, _day(first), _day(last))
+
+    def boxes(self) -> list[tuple[int, str, Box]]:
+        """Boxes of the last read of each reader and case: case, reader, box."""
+        newer = aliased(ReadRow)
+        replaced = (
+            select(newer.id)
+            .where(
+                newer.image_id == ReadRow.image_id,
+                newer.reader == ReadRow.reader,
+                newer.revision > ReadRow.revision,
+            )
+            .exists()
+        )
+        statement = (
+            select(
+                ReadRow.image_id, ReadRow.reader,
+                BoxRow.x, BoxRow.y, BoxRow.width, BoxRow.height, BoxRow.label,
+            )
+            .join(BoxRow, BoxRow.read_id == ReadRow.id)
+            .where(~replaced)
+            .order_by(ReadRow.image_id, ReadRow.reader, BoxRow.index)
+        )  # fmt: skip
+        return [(row[0], row[1], Box(*row[2:])) for row in self._connection.execute(statement)]
 
     def read_by(self, reader: str, image_ids: Sequence[int]) -> set[int]:
         """Which of these cases the reader has read."""
