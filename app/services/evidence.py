@@ -99,8 +99,6 @@ class EvidenceFacts:
         readers: Whose they are.
         described: What was chosen, in words.
         left_out: Why and how many: read cases without a label, and reads that do not count.
-        everybody: All who have read anything, to choose from.
-        models: All models that anything was read with.
         ages: Against the model's population.
     """
 
@@ -110,8 +108,6 @@ class EvidenceFacts:
     readers: tuple[str, ...]
     described: str
     left_out: tuple[tuple[str, int], ...]
-    everybody: tuple[str, ...]
-    models: tuple[str, ...]
     ages: Ages
 
     @property

@@ -129,11 +129,21 @@ class TuningService:
         if choice.source == "reference":  # readers are still compared with each other
             labels = Labels(reference_labels(kept), labels.kept)
         return put_together(
-            card, choice, kept, labels, reads,
+            card, choice, kept, labels,
             arrivals=arrivals,
             in_force=self._models.operating_point(card.name),
             history=tuple(sorted(history, key=lambda point: point.version, reverse=True)),
         )  # fmt: skip
+
+    def who(self, reader: Person) -> tuple[list[str], list[str]]:
+        """All who have read anything, and all models that anything was read with.
+
+        Raises:
+            ForbiddenError: The person may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        with self._store.reading() as repositories:
+            return repositories.evidence.who()
 
     def both_ways(
         self, reader: Person, evidence: TuningEvidence
@@ -147,7 +157,6 @@ class TuningService:
         wide = replace(evidence.choice, rule="majority", word="")
         with self._store.reading() as repositories:
             unaided, aided = (repositories.evidence.reads(STAGES[stage]) for stage in _BOTH)
-        # An unaided read is one without the model's help, whichever it was shown afterwards.
         return labels_of(unaided, wide).kept, labels_of(aided, wide).kept
 
     def look(

@@ -71,6 +71,14 @@ class EvidenceRepository:
         )
         return ReadColumns(*self._columns(statement))
 
+    def who(self) -> tuple[list[str], list[str]]:
+        """All who have read anything, and all models that anything was read with, by name."""
+        readers = self._connection.scalars(select(ReadRow.reader).distinct())
+        models = self._connection.scalars(
+            select(ReadRow.model_name).where(ReadRow.model_name.is_not(None)).distinct()
+        )
+        return sorted(readers), sorted(str(name) for name in models)
+
     def arrivals(self) -> Arrivals:
         """How many cases came since when."""
         statement = select(
