@@ -125,7 +125,7 @@ class SamplingService:
                 problem = f"{size} of {eligible} scored cases cannot be drawn."
                 raise RequestError(problem, "Choose fewer, or let the model score more cases.")
             places = np.random.default_rng(chosen).permutation(eligible)[:size]
-            ids = [kept.image_id[place] for place in places]
+            ids = kept.image_id[places].tolist()
             new = NewAuditSample(
                 model_name=card.name,
                 model_hash=card.model_hash,
@@ -135,8 +135,8 @@ class SamplingService:
                 seed=chosen,
                 size=size,
                 eligible=eligible,
-                flagged=int(flags(np.array(kept.score), point.threshold).sum()),
-                last_score_id=max(kept.score_id),
+                flagged=int(flags(kept.score, point.threshold).sum()),
+                last_score_id=int(kept.score_id.max()),
                 drawn_by=person.name,
             )
             record = repositories.samples.append(new, ids)

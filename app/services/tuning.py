@@ -121,7 +121,7 @@ class TuningService:
                 card.name, card.model_hash, card.primary, required_scores(card)
             )
             reads = repositories.evidence.reads(STAGES[choice.stage])
-            arrivals = repositories.evidence.arrivals()
+            days = repositories.evidence.days()
             history = repositories.operating_points.history(
                 card.name, card.model_hash, card.primary
             )
@@ -130,7 +130,7 @@ class TuningService:
             labels = Labels(reference_labels(kept), labels.kept)
         return put_together(
             card, choice, kept, labels,
-            arrivals=arrivals,
+            days=days,
             in_force=self._models.operating_point(card.name),
             history=tuple(sorted(history, key=lambda point: point.version, reverse=True)),
         )  # fmt: skip

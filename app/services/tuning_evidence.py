@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from app.services.evidence import (
     described,
 )
 from app.services.models import OperatingPointInForce
-from app.store.evidence_records import Arrivals, ReadColumns, ScoreColumns
+from app.store.evidence_records import ReadColumns, ScoreColumns
 from app.store.records import OperatingPointRecord
 from ddad_core.card import Card, Population
 from ddad_core.evaluation.consensus import Consensus
@@ -50,7 +51,8 @@ class TuningEvidence:
         unlabelled_ids: (M,) of the others.
         score_ids: (N + M,) of the stored scores, labelled cases first.
         reads: Those that count.
-        arrivals: Cases that came, and when.
+        cases_a_day: Cases of this model that came a day, from the first day on which any came to
+            the last; None if there is but one.
     """
 
     model: str
@@ -71,7 +73,7 @@ class TuningEvidence:
     unlabelled_ids: np.ndarray
     score_ids: np.ndarray
     reads: ReadColumns
-    arrivals: Arrivals
+    cases_a_day: float | None
 
     @property
     def prevalence(self) -> float:
@@ -100,19 +102,12 @@ class TuningEvidence:
         values = np.concatenate([self.scores, self.unlabelled, self.normals])
         return float(values.min()), float(values.max())
 
-    @property
-    def cases_a_day(self) -> float | None:
-        """Cases that came a day, from the first day to the last; None if there is but one."""
-        first, last = self.arrivals.first, self.arrivals.last
-        if first is None or last is None or first == last:
-            return None
-        return self.arrivals.cases / ((last - first).days + 1)
-
 
 def reference_labels(kept: ScoreColumns) -> Consensus:
     """The labels that came with the images."""
-    pairs = zip(kept.image_id, kept.reference, strict=True)
-    return Consensus({case: label for case, label in pairs if label is not None}, {}, 0)
+    there = kept.reference >= 0
+    pairs = zip(kept.image_id[there].tolist(), kept.reference[there].tolist(), strict=True)
+    return Consensus(dict(pairs), {}, 0)
 
 
 _WHY = {
@@ -128,27 +123,27 @@ def put_together(
     kept: ScoreColumns,
     labels: Labels,
     *,
-    arrivals: Arrivals,
+    days: tuple[date, date] | None,
     in_force: OperatingPointInForce,
     history: tuple[OperatingPointRecord, ...],
 ) -> TuningEvidence:
     """Put scores and labels of a model together."""
-    ids = np.array(kept.image_id, dtype=np.int64)
-    values = np.array(kept.score, dtype=np.float64)
+    ids, values = kept.image_id, kept.score
     found = labels.found.labels
-    truth = np.array([found.get(one, -1) for one in kept.image_id], dtype=np.int64)
+    cases = np.array(list(found), np.int64)
+    places, scored = _places(ids, cases)
+    truth = np.full(len(ids), -1, np.int64)
+    truth[places[scored]] = np.array(list(found.values()), np.int64)[scored]
     known = truth >= 0
-    ages = np.array(kept.age, dtype=np.float64)  # None becomes nan
     undecided = labels.found.undecided
+    _, in_doubt = _places(ids, np.array(list(undecided), np.int64))
     out = labels.left_out + Counter(
-        _WHY[undecided[one]] for one in kept.image_id if one in undecided
+        _WHY[why] for why, there in zip(undecided.values(), in_doubt, strict=True) if there
     )
-    unscored = len(set(found) - set(kept.image_id))
-    if unscored:
-        out["labelled cases that this model has not scored"] = unscored
+    if not scored.all():
+        out["labelled cases that this model has not scored"] = int((~scored).sum())
     scores, of_cases = values[known], truth[known]
     auc_found, roc = _discrimination(of_cases, scores)
-    rows = np.array(kept.score_id, dtype=np.int64)
     return TuningEvidence(
         model=card.name,
         score_title=SCORE_TITLES[card.primary],
@@ -156,7 +151,7 @@ def put_together(
         scores=scores,
         labels=of_cases,
         unlabelled=values[~known],
-        left_out=sum(one in undecided for one in kept.image_id),
+        left_out=int(in_doubt.sum()),
         normals=card.reference.of_score(card.primary),
         auc=auc_found,
         roc=roc,
@@ -170,14 +165,28 @@ def put_together(
             readers=tuple(sorted(set(labels.kept.reader))) if labels.found.n_reads else (),
             described=described(choice),
             left_out=tuple(out.items()),
-            ages=_ages(card.population, ages[known]),
+            ages=_ages(card.population, kept.age[known]),
         ),
         ids=ids[known],
         unlabelled_ids=ids[~known],
-        score_ids=np.concatenate([rows[known], rows[~known]]),
+        score_ids=np.concatenate([kept.score_id[known], kept.score_id[~known]]),
         reads=labels.kept,
-        arrivals=arrivals,
+        cases_a_day=_a_day(kept, days),
     )
+
+
+def _places(ids: np.ndarray, cases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where cases stand among ascending ids, and whether they are there at all."""
+    if not len(ids):
+        return np.zeros(len(cases), np.int64), np.zeros(len(cases), bool)
+    places = np.searchsorted(ids, cases).clip(max=len(ids) - 1)
+    return places, ids[places] == cases
+
+
+def _a_day(kept: ScoreColumns, days: tuple[date, date] | None) -> float | None:
+    if days is None or days[0] == days[1] or not kept.arrived.any():
+        return None
+    return float(kept.arrived.sum() / ((days[1] - days[0]).days + 1))
 
 
 def _ages(population: Population, ages: np.ndarray) -> Ages:

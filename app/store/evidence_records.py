@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+_NONE = np.empty(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoreColumns:
     """Current scores of one model, one entry a case, by case.
 
     Attributes:
-        score_id: Of the rows.
-        image_id: The cases.
-        score: The primary score.
-        age: Years; None where unknown.
-        reference: The label that came with the image; None where there is none.
+        score_id: (N,) int64, of the rows.
+        image_id: (N,) int64, the cases, ascending.
+        score: (N,) the primary score.
+        age: (N,) years; nan where unknown.
+        reference: (N,) int64, the label that came with the image; -1 where there is none.
+        arrived: (N,) bool, False for cases of the demonstration gallery.
     """
 
-    score_id: tuple[int, ...] = ()
-    image_id: tuple[int, ...] = ()
-    score: tuple[float, ...] = ()
-    age: tuple[float | None, ...] = ()
-    reference: tuple[int | None, ...] = ()
+    score_id: np.ndarray = field(default_factory=lambda: _NONE)
+    image_id: np.ndarray = field(default_factory=lambda: _NONE)
+    score: np.ndarray = field(default_factory=lambda: _NONE)
+    age: np.ndarray = field(default_factory=lambda: _NONE)
+    reference: np.ndarray = field(default_factory=lambda: _NONE)
+    arrived: np.ndarray = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,6 @@ class ReadColumns:
     stage: tuple[str, ...] = ()
     model_name: tuple[str | None, ...] = ()
     saved_at: tuple[datetime, ...] = ()
-
-
-@dataclass(frozen=True)
-class Arrivals:
-    """Cases that came, those of the demonstration gallery apart.
-
-    Attributes:
-        cases: How many.
-        first: Day on which the first came; None without any.
-        last: Likewise the last.
-    """
-
-    cases: int
-    first: date | None
-    last: date | None
 
 
 @dataclass(frozen=True, kw_only=True)

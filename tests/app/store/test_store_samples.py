@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import inspect, text
 
 from app.store.errors import StoreError
-from app.store.evidence_records import Arrivals, NewAuditSample
+from app.store.evidence_records import NewAuditSample
 from app.store.unit_of_work import UnitOfWork
 from app.store.worklist_records import ModelTerms, Wish, WorklistQuestion
 
@@ -106,10 +107,13 @@ def test_one_step_down_loses_draws_alone_and_up_again_is_guarded(store, engine, 
 def test_scores_come_as_columns_and_only_current_ones(store, three):
     with store.reading() as repos:
         found = repos.evidence.scores("demo", HASH, "a_intra", ["a_rec"])
-        assert found.image_id == (1, 2, 3) and found.score == (0.1, 0.2, 0.3)
-        assert found.age == (40.0, None, None) and found.reference == (None, 1, None)
-        assert repos.evidence.scores("demo", HASH, "a_intra", ["c_rec"]).image_id == ()
-        assert repos.evidence.scores("demo", HASH, "a_rec", []).image_id == ()
+        assert found.image_id.tolist() == [1, 2, 3] and found.score.tolist() == [0.1, 0.2, 0.3]
+        assert found.score_id.tolist() == [1, 2, 3]
+        assert found.age[0] == 40.0 and np.isnan(found.age[1:]).all()
+        assert found.reference.tolist() == [-1, 1, -1]
+        assert found.arrived.tolist() == [True, False, True]
+        assert len(repos.evidence.scores("demo", HASH, "a_intra", ["c_rec"]).image_id) == 0
+        assert len(repos.evidence.scores("demo", HASH, "a_rec", []).image_id) == 0
 
 
 def test_the_last_read_at_a_stage_counts(store, three, new_read):
@@ -132,14 +136,14 @@ def test_the_last_read_at_a_stage_counts(store, three, new_read):
     assert (aided.reader, aided.verdict, aided.stage) == (("ana",), ("uncertain",), ("aided",))
 
 
-def test_arrivals_leave_the_gallery_out(engine, new_image):
+def test_days_leave_the_gallery_out(engine, new_image):
     days = iter(datetime(2026, 3, day, tzinfo=UTC) for day in (1, 4, 9))
     store = UnitOfWork(engine, now=lambda: next(days))
     with store.reading() as repos:
-        assert repos.evidence.arrivals() == Arrivals(0, None, None)
+        assert repos.evidence.days() is None
     with store.writing() as repos:
         repos.images.add(new_image("a"))
         repos.images.add(new_image("b"))
         repos.images.add(new_image("c", origin="gallery"))
     with store.reading() as repos:
-        assert repos.evidence.arrivals() == Arrivals(2, date(2026, 3, 1), date(2026, 3, 4))
+        assert repos.evidence.days() == (date(2026, 3, 1), date(2026, 3, 4))
