@@ -138,7 +138,7 @@ class Measures:
         else:
             name, kappa = "Fleiss' kappa", _or_why(lambda: fleiss_kappa(both))
         alpha = _or_why(lambda: krippendorff_alpha(both))
-        shown = several[:PAIRS_SHOWN]
+        shown = sorted(several[:PAIRS_SHOWN])
         names = [self.table.readers[i] for i in shown]
         pairs = pairwise(calls[shared][:, shown], names) if len(several) > 2 else ()
         return ReaderAgreement(kappa, name, alpha, pairs, len(several))
