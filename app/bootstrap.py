@@ -14,11 +14,13 @@ from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.images import StoredImages
 from app.services.intake import IntakeService
+from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
+from app.services.sampling import SamplingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
@@ -77,7 +79,9 @@ def build_services(settings: Settings) -> Services:
             more_findings=settings.more_findings,
         ),
         viewing=ViewingService(access, images, models),
-        tuning=TuningService(store, access, models),
+        tuning=TuningService(store, access, models, unaided_first=settings.unaided_first),
+        sampling=SamplingService(store, access, models),
+        levels=LevelService(store, access, models, scoring),
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),

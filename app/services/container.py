@@ -11,10 +11,12 @@ from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
+from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
+from app.services.sampling import SamplingService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
@@ -37,6 +39,8 @@ class Services:
     reading: ReadingService
     viewing: ViewingService
     tuning: TuningService
+    sampling: SamplingService
+    levels: LevelService
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from app.services.access import Access
-from app.services.models import ModelService, OperatingPointInForce, check_calibrated
+from app.services.deciding import ChangedCase, Sides
+from app.services.evidence import (
+    STAGES,
+    EvidenceChoice,
+    Labels,
+    Source,
+    Stages,
+    check,
+    labels_of,
+)
+from app.services.models import ModelService, check_calibrated
 from app.services.people import Action, Person
-from app.services.scoring import is_current
-from app.store.records import NewOperatingPoint, OperatingPointRecord, ReadRecord
+from app.services.scoring import required_scores
+from app.services.tuning_evidence import TuningEvidence, put_together, reference_labels
+from app.store.evidence_records import ReadColumns
+from app.store.records import NewOperatingPoint, OperatingPointRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import MetricError, RequestError
-from ddad_core.evaluation import consensus as majority
-from ddad_core.evaluation.consensus import Verdict
-from ddad_core.evaluation.metrics import Estimate, RocCurve, auc_with_interval, roc_curve
 from ddad_core.evaluation.policies import (
-    Known,
     OperatingChoice,
     at_least_sensitivity,
     at_most_normals,
@@ -31,71 +39,28 @@ from ddad_core.evaluation.policies import (
 )
 from ddad_core.evaluation.predictive import PredictiveValues, predictive_values
 from ddad_core.evaluation.thresholds import Confusion, confusion
-from ddad_core.vocabulary import SCORE_TITLES
 
-Source = Literal["reads", "reference"]
 Policy = Literal["hand", "normals", "sensitivity", "youden", "cost", "workload"]
-_ABNORMAL = {"normal": False, "abnormal": True}
 BY_HAND = "Chosen by hand on the threshold screen"
-SOURCE_TITLES: dict[str, str] = {
-    "reads": "Stored reads",
-    "reference": "Reference labels that came with the gallery",
-}
+_LOOKED_THROUGH = 2000
+_BOTH: tuple[Stages, Stages] = ("unaided", "aided")
+CASES_A_DAY = 100.0
+"""Supposed where neither the cases' own days nor anybody says how many come."""
 
 
-@dataclass(frozen=True, eq=False)
-class TuningEvidence:
-    """Labelled and unlabelled scores of one model.
+@dataclass(frozen=True)
+class SideCase:
+    """A case that changes side, to look at.
 
     Attributes:
-        model: Its name.
-        score_title: What people call the score.
-        source: Where the labels come from.
-        scores: (N,) of labelled cases.
-        labels: (N,) of 0 and 1.
-        unlabelled: (M,) scores of cases without a usable label.
-        left_out: How many reads' cases have no usable label (uncertain, unreadable, tied).
-        normals: Scores of the model's calibration normals.
-        auc: With 95 % interval; None if a class is missing.
-        roc: None if a class is missing.
-        in_force: The operating point in force.
-        history: The site's versions, newest first.
+        case: Which, and why it matters.
+        label: What the worklist calls it.
+        thumbnail: A small JPEG.
     """
 
-    model: str
-    score_title: str
-    source: Source
-    scores: np.ndarray
-    labels: np.ndarray
-    unlabelled: np.ndarray
-    left_out: int
-    normals: np.ndarray
-    auc: Estimate | None
-    roc: RocCurve | None
-    in_force: OperatingPointInForce
-    history: tuple[OperatingPointRecord, ...]
-
-    @property
-    def prevalence(self) -> float:
-        """Share of abnormal cases among the labelled; a half without both kinds."""
-        share = float(self.labels.mean()) if len(self.labels) else 0.5
-        return share if 0 < share < 1 else 0.5
-
-    @property
-    def known(self) -> Known:
-        """The same for the policies that choose an operating point."""
-        return Known(
-            labels=self.labels,
-            scores=self.scores,
-            all_scores=np.concatenate([self.scores, self.unlabelled]),
-            normals=self.normals,
-        )
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """Lowest and highest score of all cases and calibration normals."""
-        values = np.concatenate([self.scores, self.unlabelled, self.normals])
-        return float(values.min()), float(values.max())
+    case: ChangedCase
+    label: str
+    thumbnail: bytes
 
 
 @dataclass(frozen=True)
@@ -118,52 +83,113 @@ class ThresholdEffect:
 class TuningService:
     """Measures thresholds on what is stored and changes the operating point."""
 
-    def __init__(self, store: UnitOfWork, access: Access, models: ModelService) -> None:
+    def __init__(
+        self,
+        store: UnitOfWork,
+        access: Access,
+        models: ModelService,
+        *,
+        unaided_first: bool = False,
+    ) -> None:
+        self.unaided_first = unaided_first
         self._store = store
         self._access = access
         self._models = models
 
-    def evidence(self, reader: Person, model_name: str, source: Source) -> TuningEvidence:
+    def evidence(
+        self, reader: Person, model_name: str, wanted: EvidenceChoice | Source = "reads"
+    ) -> TuningEvidence:
         """Gather scores and labels of one model. Cases, not reads, are the unit.
+
+        Args:
+            reader: Who asks.
+            model_name: The model.
+            wanted: Which labels; a source alone takes everybody's last word by majority.
 
         Raises:
             ForbiddenError: The person may not look at cases.
-            RequestError: There is no such model.
+            RequestError: There is no such model, or the choice cannot be made.
             UncalibratedError: The model is not calibrated: it has no threshold to measure.
         """
         self._access.require(reader, Action.VIEW_CASES)
+        choice = wanted if isinstance(wanted, EvidenceChoice) else EvidenceChoice(source=wanted)
+        check(choice)
         card = self._models.card(model_name)
         check_calibrated(card)
         with self._store.reading() as repositories:
-            kept = repositories.scores.for_model(card.name, card.model_hash)
-            images = repositories.images.list_all()
-            reads = repositories.reads.latest_for_all()
+            kept = repositories.evidence.scores(
+                card.name, card.model_hash, card.primary, required_scores(card)
+            )
+            reads = repositories.evidence.reads(STAGES[choice.stage])
+            days = repositories.evidence.days()
             history = repositories.operating_points.history(
                 card.name, card.model_hash, card.primary
             )
-        scores = [score for score in kept if is_current(score, card)]
-        if source == "reads":
-            labels, undecided = consensus(reads)
-        else:
-            labels = {i.id: i.reference_label for i in images if i.reference_label is not None}
-            undecided = set()
-        labelled = [score for score in scores if score.image_id in labels]
-        values = np.array([score.score for score in labelled], dtype=np.float64)
-        truth = np.array([labels[score.image_id] for score in labelled], dtype=np.int64)
-        both = len(set(truth.tolist())) == 2
-        return TuningEvidence(
-            model=card.name,
-            score_title=SCORE_TITLES[card.primary],
-            source=source,
-            scores=values,
-            labels=truth,
-            unlabelled=np.array([s.score for s in scores if s.image_id not in labels]),
-            left_out=sum(score.image_id in undecided for score in scores),
-            normals=card.reference.of_score(card.primary),
-            auc=auc_with_interval(truth, values) if both else None,
-            roc=roc_curve(truth, values) if both else None,
+        labels = labels_of(reads, choice)
+        if choice.source == "reference":  # readers are still compared with each other
+            labels = Labels(reference_labels(kept), labels.kept)
+        return put_together(
+            card, choice, kept, labels,
+            days=days,
             in_force=self._models.operating_point(card.name),
             history=tuple(sorted(history, key=lambda point: point.version, reverse=True)),
+        )  # fmt: skip
+
+    def who(self, reader: Person) -> tuple[list[str], list[str]]:
+        """All who have read anything, and all models that anything was read with.
+
+        Raises:
+            ForbiddenError: The person may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        with self._store.reading() as repositories:
+            return repositories.evidence.who()
+
+    def both_ways(
+        self, reader: Person, evidence: TuningEvidence
+    ) -> tuple[ReadColumns, ReadColumns]:
+        """The last unaided and the last aided read of each reader and case that the choice covers.
+
+        Raises:
+            ForbiddenError: The person may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        wide = replace(evidence.choice, rule="majority", word="")
+        with self._store.reading() as repositories:
+            unaided, aided = (repositories.evidence.reads(STAGES[stage]) for stage in _BOTH)
+        return labels_of(unaided, wide).kept, labels_of(aided, wide).kept
+
+    def look(
+        self, reader: Person, found: Sides, limit: int, *, unaided: bool = False
+    ) -> tuple[SideCase, ...]:
+        """The first of the cases that change side, with their pictures.
+
+        Args:
+            reader: Who looks.
+            found: Cases that change side.
+            limit: How many at most.
+            unaided: Whether this reader's verdicts come before the AI, where the setting does not
+                ask for that anyway. Cases they have not read stay hidden then: that a case
+                changes side tells its score.
+
+        Raises:
+            ForbiddenError: The person may not look at cases.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        hides = (unaided or self.unaided_first) and self._access.may(reader, Action.READ)
+        cases = found.first(_LOOKED_THROUGH if hides else limit)
+        ids = [case.image_id for case in cases]
+        with self._store.reading() as repositories:
+            if hides:
+                seen = repositories.evidence.read_by(reader.name, ids)
+                cases = tuple(case for case in cases if case.image_id in seen)[:limit]
+                ids = [case.image_id for case in cases]
+            pictures = repositories.images.thumbnails(ids)
+            names = repositories.evidence.labels(ids)
+        return tuple(
+            SideCase(case, names[case.image_id], pictures[case.image_id])
+            for case in cases
+            if case.image_id in names  # erased meanwhile
         )
 
     @staticmethod
@@ -181,15 +207,22 @@ class TuningService:
         )
 
     @staticmethod
-    def choose(evidence: TuningEvidence, policy: Policy, value: float) -> OperatingChoice:
+    def choose(
+        evidence: TuningEvidence,
+        policy: Policy,
+        value: float,
+        *,
+        cases_a_day: float = CASES_A_DAY,
+    ) -> OperatingChoice:
         """The threshold that a policy chooses, with what to expect of it, or why it cannot.
 
         Args:
             evidence: Of the model.
             policy: Which.
             value: Percent for "normals" and "sensitivity", false alarms that a miss is worth for
-                "cost", flagged cases of a hundred for "workload", the threshold for "hand";
-                not used by "youden".
+                "cost", flagged cases a day for "workload", the threshold for "hand"; not used by
+                "youden".
+            cases_a_day: That come, for "workload".
 
         Raises:
             MetricError: The value makes no sense for the policy.
@@ -201,15 +234,15 @@ class TuningService:
             "sensitivity": lambda: at_least_sensitivity(known, value / 100),
             "youden": lambda: youden(known),
             "cost": lambda: cost_ratio(known, miss=value, prevalence=evidence.prevalence),
-            "workload": lambda: workload(known, flagged_a_day=value, cases_a_day=100),
+            "workload": lambda: workload(known, flagged_a_day=value, cases_a_day=cases_a_day),
         }
         return choices[policy]()
 
     @staticmethod
     def predictive(
-        effect: ThresholdEffect, prevalence: float
+        effect: ThresholdEffect, prevalence: float | None
     ) -> tuple[PredictiveValues | None, str]:
-        """Predictive values at a stated prevalence, or why there are none."""
+        """Predictive values, or why there are none; None for the labelled cases' own prevalence."""
         try:
             return predictive_values(effect.counts, prevalence=prevalence), ""
         except MetricError as error:
@@ -275,20 +308,3 @@ def _on_record(point: OperatingPointRecord) -> dict[str, Any]:
         "score": point.score_name,
         "threshold": point.threshold,
     }
-
-
-def consensus(reads: list[ReadRecord]) -> tuple[dict[int, int], set[int]]:
-    """Turn the readers' latest verdicts into one label a case, by majority.
-
-    Args:
-        reads: The latest read of each reader and case.
-
-    Returns:
-        Labels (1 abnormal, 0 normal) by case, and the cases that were read but have none:
-        all verdicts uncertain or unreadable, or a tie.
-    """
-    verdicts = [Verdict(read.image_id, read.reader, _ABNORMAL.get(read.verdict)) for read in reads]
-    found = majority.consensus(verdicts, rule="majority")
-    return {int(image): label for image, label in found.labels.items()}, set(
-        map(int, found.undecided)
-    )

@@ -22,6 +22,7 @@ AuditAction = Literal[
     "verdict",
     "amendment",
     "threshold",
+    "audit sample",
     "export",
     "user created",
     "user changed",

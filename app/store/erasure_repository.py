@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from app.store.records import ImageRecord
 from app.store.rows import columns_of, plain
+from app.store.sample_schema import AuditSampleMemberRow
 from app.store.schema import BoxRow, DraftRow, ImageRow, InstallationRow, ReadRow, ScoreRow
 
 ERASING = "erasing"
@@ -90,6 +91,7 @@ class ErasureRepository:
             # Children first. A read and what it replaces are of one image, and both databases
             # check references when a statement ends.
             for statement in (
+                delete(AuditSampleMemberRow).where(AuditSampleMemberRow.image_id.in_(ids)),
                 delete(BoxRow).where(BoxRow.read_id.in_(reads)),
                 delete(ReadRow).where(ReadRow.image_id.in_(ids)),
                 delete(ScoreRow).where(ScoreRow.image_id.in_(ids)),

@@ -341,3 +341,7 @@ class DraftRow(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
     content: Mapped[Any] = mapped_column(JSON, nullable=False)
     saved_at: Mapped[datetime]
+
+
+# Tables of their own modules belong to the same metadata: whoever lists tables must see them.
+import app.store.sample_schema  # noqa: E402, F401

@@ -16,11 +16,13 @@ from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
+from app.store.evidence_repository import EvidenceRepository
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
 from app.store.read_repository import ReadRepository
+from app.store.sample_repository import SampleRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
@@ -48,6 +50,8 @@ class Repositories:
     erasure: ErasureRepository
     worklist: WorklistRepository
     monitoring: MonitoringRepository
+    evidence: EvidenceRepository
+    samples: SampleRepository
 
 
 class UnitOfWork:
@@ -146,4 +150,6 @@ class UnitOfWork:
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
             monitoring=MonitoringRepository(connection),
+            evidence=EvidenceRepository(connection),
+            samples=SampleRepository(connection, self._now),
         )

@@ -9,7 +9,9 @@ from typing import Literal
 
 from app.store.records import ImageRecord, ScoreRecord
 
-Show = Literal["all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement"]
+Show = Literal[
+    "all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement", "sample"
+]
 Sort = Literal["score", "uncertainty", "newest", "oldest", "label", "random"]
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from app.store.ordering import by_code_point
 from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
+from app.store.sample_schema import AuditSampleMemberRow
 from app.store.schema import ImageRow, ReadRow, ScoreRow
 from app.store.worklist_records import ModelTerms, WorklistCase, WorklistCounts, WorklistQuestion
 
@@ -181,6 +182,8 @@ class _Terms:
             "warned": warned,
             "uploads": ImageRow.origin == "upload",
             "gallery": ImageRow.origin == "gallery",
+            # A member says nothing of the AI: it was drawn from flagged and other cases alike.
+            "sample": ImageRow.id.in_(select(AuditSampleMemberRow.image_id)),
             # Others' verdicts must not show through before one's own is there.
             "disagreement": and_(self.verdict.is_not(None), ImageRow.id.in_(_disputed())),
         }

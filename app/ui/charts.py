@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from ddad_core.evaluation.calibration_curve import Reliability
+from ddad_core.evaluation.curves import Band, PrecisionRecall
+from ddad_core.evaluation.froc import Trace
 from ddad_core.evaluation.metrics import RocCurve
 
 TEXT = "#c9d1d9"
@@ -13,6 +16,9 @@ NORMAL = "#7bb7c4"
 ABNORMAL = "#e0a458"
 OTHER = "#59646f"
 CUT = "#eef2f6"
+SHADE = "rgba(123, 183, 196, 0.18)"
+MOST_POINTS = 2000
+"""Of a curve: more would not be seen, but would have to travel."""
 WHOLE_TICKS = 6
 """Below so many cases in a bar, every whole number has its tick."""
 
@@ -33,17 +39,42 @@ def chart_layout(figure: go.Figure, x: str, y: str) -> go.Figure:
     return figure
 
 
-def roc_figure(curve: RocCurve, *, sensitivity: float, specificity: float) -> go.Figure:
-    """ROC curve with the point of the slider's threshold."""
+def _shade(figure: go.Figure, band: Band) -> None:
+    """The band of a curve."""
+    figure.add_scatter(
+        x=np.concatenate([band.axis, band.axis[::-1]]),
+        y=np.concatenate([band.high, band.low[::-1]]),
+        fill="toself", fillcolor=SHADE, line={"width": 0}, mode="lines",
+        hoverinfo="skip", showlegend=False, name="95 % band",
+    )  # fmt: skip
+
+
+def _unit_axes(figure: go.Figure) -> None:
+    figure.update_xaxes(range=[-0.02, 1.02])
+    figure.update_yaxes(range=[-0.02, 1.02])
+
+
+def _thinned(length: int) -> np.ndarray:
+    """Which points of a long curve to draw; its ends are among them."""
+    return np.unique(np.linspace(0, length - 1, min(length, MOST_POINTS)).round().astype(int))
+
+
+def roc_figure(
+    curve: RocCurve, *, sensitivity: float, specificity: float, band: Band | None = None
+) -> go.Figure:
+    """ROC curve with the point of the slider's threshold, and its band if there is one."""
     figure = go.Figure()
+    if band is not None:
+        _shade(figure, band)
+    shown = _thinned(len(curve.thresholds))
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": OTHER, "dash": "dot", "width": 1},
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=1 - curve.specificity,
-        y=curve.sensitivity,
-        customdata=curve.thresholds,
+        x=1 - curve.specificity[shown],
+        y=curve.sensitivity[shown],
+        customdata=curve.thresholds[shown],
         mode="lines",
         line={"color": NORMAL, "width": 2, "shape": "hv"},
         name="ROC",
@@ -61,8 +92,95 @@ def roc_figure(curve: RocCurve, *, sensitivity: float, specificity: float) -> go
         showlegend=False,
     )
     chart_layout(figure, "1 − specificity", "Sensitivity")
-    figure.update_xaxes(range=[-0.02, 1.02])
+    _unit_axes(figure)
+    return figure
+
+
+def precision_figure(curve: PrecisionRecall, *, recall: float) -> go.Figure:
+    """Precision against recall with its band, and where the slider's threshold lies."""
+    figure = go.Figure()
+    _shade(figure, curve.band)
+    shown = _thinned(len(curve.thresholds))
+    figure.add_scatter(
+        x=curve.recall[shown], y=curve.precision[shown], customdata=curve.thresholds[shown],
+        mode="lines", line={"color": NORMAL, "width": 2}, showlegend=False, name="Precision",
+        hovertemplate="recall %{x:.3f}<br>precision %{y:.3f}<br>threshold %{customdata:.4g}"
+        "<extra></extra>",
+    )  # fmt: skip
+    figure.add_vline(x=recall, line={"color": ABNORMAL, "width": 1.5, "dash": "dash"})
+    figure.add_hline(y=curve.prevalence, line={"color": OTHER, "width": 1, "dash": "dot"})
+    chart_layout(figure, "Recall (sensitivity)", "Precision (PPV)")
+    _unit_axes(figure)
+    return figure
+
+
+def reliability_figure(found: Reliability) -> go.Figure:
+    """Predicted against observed shares of abnormal cases, with their intervals."""
+    predicted = [one.predicted for one in found.bins]
+    observed = [one.observed.value for one in found.bins]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": OTHER, "dash": "dot", "width": 1},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=predicted, y=observed, mode="markers+lines", showlegend=False, name="Cases",
+        line={"color": NORMAL, "width": 1}, marker={"color": NORMAL, "size": 8},
+        customdata=[one.n for one in found.bins],
+        error_y={
+            "type": "data", "symmetric": False, "color": OTHER, "thickness": 1,
+            "array": [one.observed.high - one.observed.value for one in found.bins],
+            "arrayminus": [one.observed.value - one.observed.low for one in found.bins],
+        },
+        hovertemplate="predicted %{x:.2f}<br>found %{y:.2f}<br>n = %{customdata}<extra></extra>",
+    )  # fmt: skip
+    chart_layout(figure, "Predicted share abnormal", "Share found abnormal")
+    _unit_axes(figure)
+    return figure
+
+
+def corrected_figure(naive: RocCurve, corrected: RocCurve) -> go.Figure:
+    """ROC curve of the reads as they come, and with each standing for those not read."""
+    figure = go.Figure()
+    for name, curve, color, dash in (
+        ("As they come", naive, OTHER, "dash"),
+        ("Put right", corrected, NORMAL, "solid"),
+    ):
+        shown = _thinned(len(curve.thresholds))
+        figure.add_scatter(
+            x=1 - curve.specificity[shown], y=curve.sensitivity[shown],
+            customdata=curve.thresholds[shown], mode="lines", name=name,
+            line={"color": color, "width": 2, "dash": dash, "shape": "hv"},
+            hovertemplate="1 − specificity %{x:.3f}<br>sensitivity %{y:.3f}"
+            "<br>threshold %{customdata:.4g}<extra>" + name + "</extra>",
+        )  # fmt: skip
+    chart_layout(figure, "1 − specificity", "Sensitivity")
+    _unit_axes(figure)
+    return figure
+
+
+def froc_figure(traced: Trace, *, level: float | None) -> go.Figure:
+    """Share of findings hit by the false regions an image, level by level."""
+    hit = traced.hits.sum(axis=0) / traced.n_regions.sum()
+    false = traced.falses.mean(axis=0)
+    shown = _thinned(len(traced.levels))
+    figure = go.Figure()
+    figure.add_scatter(
+        x=false[shown], y=hit[shown], customdata=traced.levels[shown], mode="lines",
+        line={"color": NORMAL, "width": 2}, showlegend=False, name="FROC",
+        hovertemplate="%{x:.2f} false regions an image<br>%{y:.2f} of findings hit"
+        "<br>level %{customdata:.4g}<extra></extra>",
+    )  # fmt: skip
+    reached = -1 if level is None else int((traced.levels >= level).sum()) - 1
+    if reached >= 0:
+        figure.add_scatter(
+            x=[false[reached]], y=[hit[reached]], mode="markers", showlegend=False,
+            marker={"color": ABNORMAL, "size": 11, "line": {"color": "#0b0d10", "width": 2}},
+            hovertemplate="at the level<extra></extra>", name="At the level",
+        )  # fmt: skip
+    chart_layout(figure, "False regions an image", "Findings hit")
     figure.update_yaxes(range=[-0.02, 1.02])
+    figure.update_xaxes(rangemode="tozero")
     return figure
 
 

@@ -60,6 +60,14 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-legend { display: flex; gap: 1rem; color: #9aa5b1; font-size: 0.85rem; flex-wrap: wrap; }
 .ddad-figure { font-variant-numeric: tabular-nums; }
 .ddad-figure small { color: #9aa5b1; display: block; font-size: 0.85rem; }
+.ddad-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
+.ddad-table th { color: #9aa5b1; font-weight: 400; font-size: 0.85rem; }
+.ddad-table th, .ddad-table td { padding: 0.22rem 0.9rem 0.22rem 0; text-align: right;
+  border-bottom: 1px solid #1b2027; }
+.ddad-table th:first-child, .ddad-table td:first-child { text-align: left; }
+.ddad-matrix td b { font-size: 1.35rem; font-weight: 600; color: #eef2f6; }
+.ddad-matrix td.wrong b { color: #f0b27a; }
+.ddad-matrix small { display: block; color: #9aa5b1; }
 .ddad-figure b { font-size: 1.35rem; font-weight: 600; color: #eef2f6; }
 </style>
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +118,7 @@ class Session:
         new_password: Of an account just made or reset, to be shown once: name and password.
         audit_filter: As the audit screen last had it.
         audit_before: Where its pages begin, the first one left out.
+        worked_out: Figures of the threshold screen that take long, by what they rest on.
     """
 
     reader: Person | None = None
@@ -141,6 +143,7 @@ class Session:
     new_password: tuple[str, str] | None = field(default=None, repr=False)
     audit_filter: AuditFilter = field(default_factory=AuditFilter)
     audit_before: list[int] = field(default_factory=list)
+    worked_out: dict[Hashable, Any] = field(default_factory=dict)
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

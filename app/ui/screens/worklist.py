@@ -20,6 +20,7 @@ SHOW: dict[str, Show] = {
     "Flagged": "flagged",
     "Warnings": "warned",
     "Disagreement": "disagreement",
+    "Audit sample": "sample",
     "Uploads": "uploads",
     "Gallery": "gallery",
 }

@@ -10,6 +10,7 @@ import pytest
 
 from app.services.accounts import NewAccount
 from app.services.container import Services
+from app.services.deciding import sides
 from app.services.erasing import Which
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
@@ -27,6 +28,12 @@ MAY: dict[str, set[str]] = {
     "a patient's images": {*CLINICAL, "auditor"},
     "threshold evidence": {*CLINICAL, "auditor"},
     "see how models do": {"lead", "administrator", "auditor"},
+    "look at changed cases": {*CLINICAL, "auditor"},
+    "who has read": {*CLINICAL, "auditor"},
+    "reads both ways": {*CLINICAL, "auditor"},
+    "see audit samples": {*CLINICAL, "auditor"},
+    "look through maps": {*CLINICAL, "auditor"},
+    "draw an audit sample": {"lead"},
     "save a read": CLINICAL,
     "take in": CLINICAL,
     "take many in": CLINICAL,
@@ -74,6 +81,7 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
     image = opened.image
     other = loaded.accounts.create(ana, NewAccount("other", "", ("reader",), PASSWORD)).id
     accounts = loaded.accounts
+    evidence = loaded.tuning.evidence(ana, MODEL, "reference")
     return {
         "worklist": loaded.worklist.list,
         "thumbnails": lambda p: loaded.worklist.thumbnails(p, [case]),
@@ -83,6 +91,12 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "a patient's images": lambda p: loaded.patients.others_of(p, image),
         "threshold evidence": lambda p: loaded.tuning.evidence(p, MODEL, "reads"),
         "see how models do": lambda p: loaded.monitoring.overview(p, MODEL),
+        "look at changed cases": lambda p: loaded.tuning.look(p, sides(evidence, 0.4), 3),
+        "who has read": loaded.tuning.who,
+        "reads both ways": lambda p: loaded.tuning.both_ways(p, evidence),
+        "see audit samples": lambda p: loaded.sampling.drawn(p, MODEL),
+        "look through maps": lambda p: loaded.levels.evidence(p, evidence, "inter", "reference"),
+        "draw an audit sample": lambda p: loaded.sampling.draw(p, MODEL, 1),
         "save a read": lambda p: loaded.reading.save(p, case.image_id, MODEL, DRAFT),
         "take in": lambda p: loaded.intake.take(p, "x", small_png(7)),
         "take many in": lambda p: list(loaded.intake.take_many(p, [])),

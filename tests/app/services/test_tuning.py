@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,54 +11,12 @@ import pytest
 from app.services.container import Services
 from app.services.people import Person
 from app.services.read_draft import ReadDraft
-from app.services.tuning import BY_HAND, TuningEvidence, TuningService, consensus
-from app.store.records import ReadRecord
+from app.services.tuning import BY_HAND, TuningEvidence, TuningService
 from ddad_core.errors import RequestError
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
 MODEL = "nih-ae-u"
-
-
-def vote(image_id: int, reader: str, verdict: str) -> ReadRecord:
-    return ReadRecord(
-        id=1, revision=1, replaces_id=None, saved_at=datetime.now(UTC), image_id=image_id,
-        reader=reader, verdict=verdict, ai_visible=True,
-    )  # type: ignore[arg-type]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "label"),
-    [
-        ("A", 1),
-        ("N", 0),
-        ("AA", 1),
-        ("NN", 0),
-        ("AAN", 1),
-        ("ANN", 0),
-        ("AN", None),
-        ("AANN", None),
-        ("U", None),
-        ("X", None),
-        ("UX", None),
-        ("AU", 1),
-        ("NXU", 0),
-        ("AANNU", None),
-        ("AANU", 1),
-    ],
-)
-def test_consensus_is_the_majority_of_those_who_decided(verdicts: str, label: int | None) -> None:
-    words = {"A": "abnormal", "N": "normal", "U": "uncertain", "X": "unreadable"}
-    reads = [vote(7, f"reader {i}", words[v]) for i, v in enumerate(verdicts)]
-    labels, undecided = consensus(reads)
-    assert labels == ({} if label is None else {7: label})
-    assert undecided == ({7} if label is None else set())
-
-
-def test_consensus_keeps_cases_apart() -> None:
-    reads = [vote(1, "a", "abnormal"), vote(2, "a", "normal"), vote(3, "a", "uncertain")]
-    assert consensus(reads) == ({1: 1, 2: 0}, {3})
-    assert consensus([]) == ({}, set())
 
 
 @pytest.fixture
