@@ -20,6 +20,7 @@ from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
+from app.services.reporting import ReportingService
 from app.services.sampling import SamplingService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
@@ -58,6 +59,9 @@ def build_services(settings: Settings) -> Services:
         keeping=Keeping(key, settings.site),
         keep_originals=settings.keep_originals,
     )
+    tuning = TuningService(store, access, models, unaided_first=settings.unaided_first)
+    sampling = SamplingService(store, access, models)
+    monitoring = MonitoringService(store, access, models)
     return Services(
         access=access,
         accounts=AccountsService(store, access),
@@ -79,11 +83,20 @@ def build_services(settings: Settings) -> Services:
             more_findings=settings.more_findings,
         ),
         viewing=ViewingService(access, images, models),
-        tuning=TuningService(store, access, models, unaided_first=settings.unaided_first),
-        sampling=SamplingService(store, access, models),
+        tuning=tuning,
+        sampling=sampling,
         levels=LevelService(store, access, models, scoring),
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
-        monitoring=MonitoringService(store, access, models),
+        monitoring=monitoring,
+        reporting=ReportingService(
+            store,
+            access,
+            models,
+            tuning=tuning,
+            sampling=sampling,
+            monitoring=monitoring,
+            site=settings.site,
+        ),
     )

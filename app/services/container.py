@@ -16,6 +16,7 @@ from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
 from app.services.reading import ReadingService
+from app.services.reporting import ReportingService
 from app.services.sampling import SamplingService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
@@ -45,6 +46,7 @@ class Services:
     erasing: ErasingService
     patients: PatientService
     monitoring: MonitoringService
+    reporting: ReportingService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""

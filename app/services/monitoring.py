@@ -17,6 +17,7 @@ import numpy as np
 from app.services.access import Access
 from app.services.models import ModelService, OperatingPointInForce, check_calibrated, is_calibrated
 from app.services.people import Action, Person
+from app.services.scoring import required_scores
 from app.store.monitoring_repository import ScoredCase, TimedRead
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import DdadError
@@ -167,7 +168,9 @@ class MonitoringService:
         check_calibrated(card)
         in_force = self._models.operating_point(card.name)
         with self._store.reading() as repositories:
-            cases = repositories.monitoring.scored(card.name, card.model_hash, card.primary)
+            cases = repositories.monitoring.scored(
+                card.name, card.model_hash, card.primary, required_scores(card)
+            )
             reads = repositories.monitoring.reads()
             files = repositories.monitoring.files_by_month()
         threshold = in_force.threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,8 +66,17 @@ class MonitoringRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def scored(self, model_name: str, model_hash: str, score_name: str) -> list[ScoredCase]:
-        """Every case with a current score of a model, the first that came in first."""
+    def scored(
+        self, model_name: str, model_hash: str, score_name: str, needed: Collection[str]
+    ) -> list[ScoredCase]:
+        """Every case with a current score of a model, the first that came in first.
+
+        Args:
+            model_name: The model.
+            model_hash: Its version.
+            score_name: Its primary score.
+            needed: Columns without which a score is not current.
+        """
         statement = (
             select(
                 ImageRow.id,
@@ -81,6 +91,7 @@ class MonitoringRepository:
                 ScoreRow.model_name == model_name,
                 ScoreRow.model_hash == model_hash,
                 ScoreRow.score_name == score_name,
+                *(ScoreRow.__table__.c[name].is_not(None) for name in needed),
             )
             .order_by(ImageRow.added_at, ImageRow.id)
         )

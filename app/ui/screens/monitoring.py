@@ -7,11 +7,14 @@ import html
 import pandas as pd
 import streamlit as st
 
+from app.services.evidence import SOURCE_TITLES, EvidenceChoice, Source
 from app.services.monitoring import BASELINE_CASES, Overview
+from app.services.people import Action
 from app.ui.chrome import figure, section
 from app.ui.context import Context
 from app.ui.evidence import in_force_text
 from app.ui.monitoring_charts import Point, months_figure
+from app.ui.performance import document
 from ddad_core.evaluation.alerts import LEAST_AGREEMENT, MOST_REFUSED, RULES, Alert, Share
 from ddad_core.evaluation.drift import LEAST, Drift
 from ddad_core.evaluation.intervals import share_of
@@ -48,6 +51,8 @@ def show(context: Context) -> None:
         )
     _alerts(overview.alerts)
     _newest(overview)
+    if {Action.EXPORT, Action.VIEW_CASES} <= context.allowed:
+        _report(context, name)
     scores, reading, places = st.tabs(["Scores and flags", "Reads and files", "Scanners and views"])
     with scores:
         _scores(overview)
@@ -55,6 +60,41 @@ def show(context: Context) -> None:
         _reads(overview)
     with places:
         _groups(overview)
+
+
+def _report(context: Context, model: str) -> None:
+    """What a department shows its physicist or board, made when it is asked for."""
+    with st.expander("Performance report"):
+        st.html(
+            '<div class="ddad-facts">One file with all figures of this model on the site’s own '
+            "cases, at the operating point in force: to keep, or to print as PDF from the browser. "
+            "The Thresholds screen shows the same figures for other choices of evidence.</div>"
+        )
+        columns = st.columns([2, 1, 1, 2], vertical_alignment="bottom")
+        with columns[0]:
+            source: Source = st.selectbox(
+                "Measured on", list(SOURCE_TITLES), format_func=SOURCE_TITLES.__getitem__,
+                key="report-source",
+            )  # fmt: skip
+        with columns[1]:
+            percent = st.number_input(
+                "Prevalence, %", 0.1, 99.9, 10.0, 0.5, key="report-prevalence",
+                help="Of abnormal cases where the model is used; for predictive values",
+            )  # fmt: skip
+        with columns[2]:
+            asked = st.button("Make the report", width="stretch", key="report-make")
+        if asked:
+            with st.spinner("Gathering figures …"):
+                found = context.services.reporting.performance(
+                    context.reader, model, EvidenceChoice(source=source), percent / 100
+                )
+                page = document(found)
+            with columns[3]:
+                st.download_button(
+                    "Download the report", page,
+                    f"ddad-performance-{model}-{found.made_at:%Y%m%d}.html", "text/html",
+                    on_click="ignore", type="primary", width="stretch", key="report-download",
+                )  # fmt: skip
 
 
 def _alerts(alerts: tuple[Alert, ...]) -> None:

@@ -12,6 +12,7 @@ from app.services.accounts import NewAccount
 from app.services.container import Services
 from app.services.deciding import sides
 from app.services.erasing import Which
+from app.services.evidence import EvidenceChoice
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
@@ -27,6 +28,7 @@ MAY: dict[str, set[str]] = {
     "see a case explained": {*CLINICAL, "auditor"},
     "a patient's images": {*CLINICAL, "auditor"},
     "threshold evidence": {*CLINICAL, "auditor"},
+    "make a performance report": {"lead", "auditor"},
     "see how models do": {"lead", "administrator", "auditor"},
     "look at changed cases": {*CLINICAL, "auditor"},
     "who has read": {*CLINICAL, "auditor"},
@@ -90,6 +92,9 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "see a case explained": lambda p: loaded.viewing.explain(p, opened),
         "a patient's images": lambda p: loaded.patients.others_of(p, image),
         "threshold evidence": lambda p: loaded.tuning.evidence(p, MODEL, "reads"),
+        "make a performance report": lambda p: loaded.reporting.performance(
+            p, MODEL, EvidenceChoice(), 0.1
+        ),
         "see how models do": lambda p: loaded.monitoring.overview(p, MODEL),
         "look at changed cases": lambda p: loaded.tuning.look(p, sides(evidence, 0.4), 3),
         "who has read": loaded.tuning.who,
