@@ -19,6 +19,7 @@ from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.proposal_repository import ProposalRepository
 from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
@@ -46,6 +47,7 @@ class Repositories:
     drafts: DraftRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
+    proposals: ProposalRepository
 
 
 class UnitOfWork:
@@ -143,4 +145,5 @@ class UnitOfWork:
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
+            proposals=ProposalRepository(connection, self._now),
         )

@@ -23,7 +23,9 @@ from app.store.unit_of_work import UnitOfWork
 from tests.postgresql import schema_on_postgresql
 
 ROOT = Path(__file__).parents[3]
-APPEND_ONLY = ("boxes", "operating_points", "reads", "audit_events")
+APPEND_ONLY = (
+    "boxes", "operating_points", "reads", "audit_events", "proposals", "proposal_decisions",
+)  # fmt: skip
 
 
 @pytest.fixture
