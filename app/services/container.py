@@ -10,6 +10,7 @@ from app.services.audit import AuditService
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
+from app.services.governance import GovernanceService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
@@ -36,6 +37,7 @@ class Services:
     reading: ReadingService
     viewing: ViewingService
     tuning: TuningService
+    governance: GovernanceService
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService

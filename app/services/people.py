@@ -14,8 +14,8 @@ NAME_LIMIT = 80
 ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
-    "arbiter": "As a reader; settles cases that readers disagree on.",
-    "lead": "As a reader; also changes operating points and exports.",
+    "arbiter": "As a reader; settles cases that readers disagree on, approves operating points.",
+    "lead": "As a reader; also changes and approves operating points, and exports.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, the audit trail, exports.",
 }
@@ -28,6 +28,7 @@ class Action(StrEnum):
     TAKE_IN = "take images in"
     READ = "store reads"
     SET_OPERATING_POINT = "change operating points"
+    APPROVE_OPERATING_POINT = "approve changes of operating points"
     EXPORT = "export what is stored"
     MANAGE_USERS = "look after accounts"
     VIEW_AUDIT = "see the audit trail"
@@ -37,8 +38,8 @@ class Action(StrEnum):
 _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
-    "arbiter": _CLINICAL,
-    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT},
+    "arbiter": _CLINICAL | {Action.APPROVE_OPERATING_POINT},
+    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.APPROVE_OPERATING_POINT, Action.EXPORT},
     "administrator": frozenset(
         {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE}
     ),

@@ -16,6 +16,7 @@ from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
 from app.store.records import NewImage
 from tests.accounts import PASSWORD
+from tests.thresholds import put_in_force
 
 CLINICAL = {"reader", "arbiter", "lead"}
 MAY: dict[str, set[str]] = {
@@ -84,7 +85,7 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "save a read": lambda p: loaded.reading.save(p, case.image_id, MODEL, DRAFT),
         "take in": lambda p: loaded.intake.take(p, "x", small_png(7)),
         "take many in": lambda p: list(loaded.intake.take_many(p, [])),
-        "set a threshold": lambda p: loaded.tuning.save(p, MODEL, 0.4, "because"),
+        "set a threshold": lambda p: put_in_force(loaded, p, MODEL, 0.4, "because"),
         "export": loaded.exporting.export,
         "export a table": lambda p: loaded.exporting.csv(p, "reads"),
         "count rows": loaded.exporting.counts,
