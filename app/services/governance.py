@@ -88,6 +88,7 @@ class GovernanceService:
         with self._store.writing() as repositories:
             before = self._in_force(repositories, new)
             check_unchanged(before, change.present_id)
+            self._check_restores(repositories, card, new)
             if self.rules.second_approval:
                 return Outcome(proposal=_propose(repositories, person, new, before))
             return Outcome(in_force=self._put_in_force(repositories, person, new, before))
@@ -220,6 +221,21 @@ class GovernanceService:
         return repositories.operating_points.in_force(
             of.model_name, of.model_hash, of.score_name, population=of.population, site=of.site
         )
+
+    def _check_restores(
+        self, repositories: Repositories, card: Card, new: NewOperatingPoint
+    ) -> None:
+        """Going back is to what was in force before: else it would be a way round the minimum."""
+        if new.restores is None:
+            return
+        own = card.maps[new.map_name].threshold if new.map_name else card.operating_point.threshold
+        found = repositories.operating_points.history(
+            new.model_name, new.model_hash, new.score_name
+        )
+        was = {one.version: one.threshold for one in found if self._counts(one)} | {0: own}
+        if was.get(new.restores) != new.threshold:
+            problem = f"{new.threshold:.4g} is not what version {new.restores} was."
+            raise RequestError(problem, "Choose the version to go back to from the list.")
 
     def _check_applies(self, proposal: ProposalRecord) -> None:
         if not self._counts(proposal):
