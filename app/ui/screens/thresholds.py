@@ -5,16 +5,16 @@ from __future__ import annotations
 import html
 import math
 
-import pandas as pd
 import streamlit as st
 
-from app.services.people import Action
 from app.services.tuning import SOURCE_TITLES, Policy, Source, ThresholdEffect, TuningEvidence
 from app.ui.charts import histogram_figure, roc_figure
-from app.ui.chrome import figure, section, warnings
+from app.ui.chrome import figure, warnings
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
+from app.ui.governance import governance
 from app.ui.session import session
+from app.ui.times import local
 from ddad_core.evaluation.metrics import Estimate
 from ddad_core.evaluation.policies import OperatingChoice
 
@@ -54,8 +54,9 @@ def show(context: Context) -> None:
         )
     evidence = context.services.tuning.evidence(context.reader, name, titles[title])
     point = evidence.in_force
+    second = f", approved by {point.approved_by}" if point.approved_by else ""
     origin = (
-        f"version {point.version}, set by {point.set_by} on {point.set_at:%Y-%m-%d %H:%M} UTC: "
+        f"version {point.version}, set by {point.set_by}{second}, {local(point.set_at)}: "
         f"{point.reason}"
         if point.set_at
         else f"the model's own: {point.policy.lower()}"
@@ -73,9 +74,8 @@ def show(context: Context) -> None:
     _figures(evidence, effect)
     _predictive(context, effect)
     _charts(evidence, effect, threshold)
-    if Action.SET_OPERATING_POINT in context.allowed:
-        _save(context, evidence, threshold, choice)
-    _history(evidence)
+    step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
+    governance(context, evidence, threshold, choice, step=step)
 
 
 def _policy(context: Context, evidence: TuningEvidence) -> OperatingChoice | None:
@@ -233,50 +233,3 @@ def _charts(evidence: TuningEvidence, effect: ThresholdEffect, threshold: float)
                 specificity=counts.specificity.value,
             )
             st.plotly_chart(chart, config=CHART_CONFIG, key="roc")
-
-
-def _save(
-    context: Context, evidence: TuningEvidence, threshold: float, choice: OperatingChoice | None
-) -> None:
-    policy = ""
-    # The slider has steps: next to the policy's own threshold it is that which is put in force.
-    step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
-    if (
-        choice
-        and choice.threshold is not None
-        and math.isclose(threshold, choice.threshold, rel_tol=0.0, abs_tol=step)
-    ):
-        threshold, policy = choice.threshold, choice.policy
-    with st.form("operating-point", border=True):
-        columns = st.columns([5, 1.6], vertical_alignment="bottom")
-        with columns[0]:
-            reason = st.text_input(
-                f"Reason for putting {threshold:.4g} in force for {evidence.model}",
-                placeholder="Why it changes, in a sentence",
-                max_chars=500,
-            )
-        with columns[1]:
-            submitted = st.form_submit_button("Put in force", type="primary", width="stretch")
-    if submitted:
-        saved = context.services.tuning.save(
-            context.reader, evidence.model, threshold, reason, policy
-        )
-        session().notice = (
-            f"Version {saved.version} is in force for {saved.model_name}: "
-            f"{evidence.score_title} ≥ {saved.threshold:.4g}."
-        )
-        st.rerun()
-
-
-def _history(evidence: TuningEvidence) -> None:
-    if not evidence.history:
-        return
-    section("Versions")
-    table = pd.DataFrame(
-        [
-            (p.version, p.threshold, p.set_by, f"{p.set_at:%Y-%m-%d %H:%M} UTC", p.reason)
-            for p in evidence.history
-        ],
-        columns=["Version", "Threshold", "Set by", "When", "Reason"],
-    )
-    st.dataframe(table, hide_index=True)
