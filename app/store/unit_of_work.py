@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
-from app.store.engine import read_only, take_write_lock
+from app.store.engine import read_only, take_write_lock, turn_to_write
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
@@ -86,7 +86,7 @@ class UnitOfWork:
             StoreError: The database is locked, full, read-only, damaged or out of reach.
         """
         try:
-            with self._engine.begin() as connection:
+            with turn_to_write(self._engine), self._engine.begin() as connection:
                 take_write_lock(connection)
                 repositories = self._repositories(connection)
                 yield repositories
