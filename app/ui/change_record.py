@@ -9,7 +9,7 @@ from datetime import datetime
 from app.services.governed import History, numbers_of
 from app.store.proposal_records import ProposalRecord
 from app.store.records import NewOperatingPoint, OperatingPointRecord
-from app.ui.comparison import figures_of, number
+from app.ui.comparison import figures_of, number, sides_text
 
 _STYLE = """
 @page { size: A4; margin: 16mm 14mm; }
@@ -53,6 +53,7 @@ def document(found: History, name_of: Named, *, made_by: str, made_at: datetime)
         ("The model's own operating point", f"{number(own.threshold)}: {own.policy}"),
         ("Cases asked for", f"{found.rules.min_cases} normal and {found.rules.min_cases} abnormal"),
         ("Second person asked for", "yes" if found.rules.second_approval else "no"),
+        ("In brackets", "95 % intervals"),
         ("Taken out", f"{_time(made_at)} by {made_by}"),
     ]
     parts = [
@@ -138,14 +139,13 @@ def _content(one: NewOperatingPoint) -> list[tuple[str, str]]:
     chosen = ", ".join(f"{k}: {v}" for k, v in dict(evidence.get("filters", {})).items())
     rests = f"{counts['n_normal']} normal, {counts['n_abnormal']} abnormal cases"
     rows.append(("Rests on", f"{evidence.get('source', '–')}; {rests}; {chosen or 'all of them'}"))
-    rows += [(f"{name}, 95 % CI", text) for name, text in figures_of(evidence["proposed"] | counts)]
+    rows += [(name, text) for name, text in figures_of(evidence["proposed"] | counts)]
     before = evidence.get("present", {})
     if before:
         figures = "; ".join(f"{name} {text}" for name, text in figures_of(before | counts))
         rows.append((f"Before, at {number(before['threshold'])}", figures))
-    if counts["scored"]:
-        more, fewer = evidence.get("newly_flagged", 0), evidence.get("no_longer_flagged", 0)
-        rows.append(("Cases that changed side", f"{more} newly flagged, {fewer} no longer flagged"))
+    if sides := sides_text(evidence):
+        rows.append(("Cases that changed side", sides))
     rows.append(("How measured", str(evidence.get("measured", ""))))
     return rows
 

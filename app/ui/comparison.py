@@ -26,8 +26,9 @@ def comparison(change: Change) -> None:
         now,
         change.present.on_record() | _counts(change.present),
         change.proposed.on_record() | _counts(change.proposed),
+        sides_text(change.on_record()),
     )
-    _facts(change.on_record(), change.policy, restores=change.restores)
+    _facts(change.on_record(), change.policy)
 
 
 def kept_comparison(proposal: ProposalRecord, title: str) -> None:
@@ -35,12 +36,18 @@ def kept_comparison(proposal: ProposalRecord, title: str) -> None:
     evidence = proposal.evidence
     counts = {name: evidence.get(name, 0) for name in ("n_normal", "n_abnormal", "scored")}
     proposed = dict(evidence.get("proposed", {"threshold": proposal.threshold}))
-    _table(title, "when proposed", dict(evidence.get("present", {})) | counts, proposed | counts)
+    _table(
+        title,
+        "when proposed",
+        dict(evidence.get("present", {})) | counts,
+        proposed | counts,
+        sides_text(evidence),
+    )
     said = (
         f"Proposed by {proposal.set_by}, {local(proposal.proposed_at)}. Reason: {proposal.reason}"
     )
     st.html(f"<div>{html.escape(said)}</div>")
-    _facts(evidence, proposal.policy, restores=proposal.restores)
+    _facts(evidence, proposal.policy)
     if proposal.override_reason:
         few = f"On fewer cases than asked for, because: {proposal.override_reason}"
         st.html(f'<div class="ddad-warning">{html.escape(few)}</div>')
@@ -52,6 +59,14 @@ def estimate_text(values: Any) -> str:
         return "–"
     value, low, high = values
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def sides_text(evidence: Mapping[str, Any]) -> str:
+    """How many cases a change moves across; empty for a level, which flags none."""
+    if not evidence.get("scored"):
+        return ""
+    more, fewer = evidence.get("newly_flagged", 0), evidence.get("no_longer_flagged", 0)
+    return f"{more} newly flagged, {fewer} no longer flagged"
 
 
 def figures_of(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -81,7 +96,9 @@ def _counts(one: Expectation) -> dict[str, int]:
     return {"n_normal": one.n_normal, "n_abnormal": one.n_abnormal, "scored": one.scored}
 
 
-def _table(title: str, now: str, present: Mapping[str, Any], proposed: Mapping[str, Any]) -> None:
+def _table(
+    title: str, now: str, present: Mapping[str, Any], proposed: Mapping[str, Any], sides: str
+) -> None:
     after = dict(figures_of(proposed))
     before = dict(figures_of(present))
     rows = [
@@ -91,6 +108,7 @@ def _table(title: str, now: str, present: Mapping[str, Any], proposed: Mapping[s
             number(proposed["threshold"]),
         ),
         *((name, before.get(name, "–"), after[name]) for name in after),
+        *([("Cases that change side", "", sides)] if sides else []),
     ]
     body = "".join(
         f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(one)}</td>"
@@ -99,19 +117,14 @@ def _table(title: str, now: str, present: Mapping[str, Any], proposed: Mapping[s
     )
     st.html(
         "<table class='ddad-compare'><thead><tr><th></th>"
-        f"<th scope='col'>In force, {html.escape(now)}</th><th scope='col'>New</th></tr></thead>"
+        f"<th scope='col'>In force ({html.escape(now)})</th><th scope='col'>New</th></tr></thead>"
         f"<tbody>{body}</tbody></table>"
     )
 
 
-def _facts(evidence: Mapping[str, Any], policy: str, *, restores: int | None) -> None:
-    more, fewer = evidence.get("newly_flagged", 0), evidence.get("no_longer_flagged", 0)
-    sides = f"{more} cases newly flagged, {fewer} no longer flagged."
-    if not evidence.get("scored"):
-        sides = ""
-    said = [f"Chosen: {policy}." if restores is None else f"{policy}.", sides]
+def _facts(evidence: Mapping[str, Any], policy: str) -> None:
     measured = f"Measured against: {evidence.get('source', '–')}. {evidence.get('measured', '')}"
     filters = ", ".join(f"{k}: {v}" for k, v in dict(evidence.get("filters", {})).items())
-    said += [measured.strip(), f"Of these: {filters}." if filters else "", "95 % intervals."]
-    text = " ".join(part for part in said if part)
+    said = [f"{policy}.", measured.strip(), f"Of these: {filters}." if filters else ""]
+    text = " ".join(part for part in (*said, "In brackets: 95 % intervals.") if part)
     st.html(f'<div class="ddad-facts">{html.escape(text)}</div>')
