@@ -12,6 +12,8 @@ from app.services.container import Services
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
+from app.services.governance import GovernanceService
+from app.services.governed import Rules
 from app.services.images import StoredImages
 from app.services.intake import IntakeService
 from app.services.levels import LevelService
@@ -45,7 +47,7 @@ def build_services(settings: Settings) -> Services:
     access = Access(store)
     files = ImageFiles(settings.home)
     key = pseudonym_key(store, settings.pseudonym_key_file)
-    models = ModelService(settings.weights, settings.device, store)
+    models = ModelService(settings.weights, settings.device, store, settings.site)
     sandbox = Sandbox(processors())
     images = StoredImages(files, sandbox)
     scoring = ScoringService(store, files, images, models)
@@ -86,6 +88,9 @@ def build_services(settings: Settings) -> Services:
         tuning=tuning,
         sampling=sampling,
         levels=LevelService(store, access, models, scoring),
+        governance=GovernanceService(
+            store, access, models, Rules(settings.min_cases, settings.second_approval)
+        ),
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),

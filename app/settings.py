@@ -78,6 +78,18 @@ SETTINGS = (
         "Findings offered beside the 14 of VinBigData, separated by commas.",
     ),
     Setting(
+        "DDAD_MIN_CASES",
+        "50",
+        "How many normal and how many abnormal cases a change of an operating point rests on at "
+        "least; fewer need a reason of their own.",
+    ),
+    Setting(
+        "DDAD_SECOND_APPROVAL",
+        "0",
+        "1 makes each change of an operating point wait until a second person, a lead or an "
+        "arbiter, approves it.",
+    ),
+    Setting(
         "DDAD_RETENTION_DAYS",
         "",
         "How many days images are kept. Unset: for ever. ddad-admin doctor tells of older ones, "
@@ -115,6 +127,8 @@ class Settings:
     keep_originals: bool
     unaided_first: bool
     more_findings: tuple[str, ...]
+    min_cases: int
+    second_approval: bool
     retention_days: int | None
     sign_on: SignOnSettings | None
     in_force: Mapping[str, str] = field(repr=False, compare=False)
@@ -164,6 +178,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
         unaided_first=_number("DDAD_UNAIDED_FIRST", texts, 0, 1) == 1,
         more_findings=_findings(texts["DDAD_FINDINGS"]),
+        min_cases=_number("DDAD_MIN_CASES", texts, 1, 100_000),
+        second_approval=_number("DDAD_SECOND_APPROVAL", texts, 0, 1) == 1,
         retention_days=(
             _number("DDAD_RETENTION_DAYS", texts, 1, 36500)
             if texts["DDAD_RETENTION_DAYS"]

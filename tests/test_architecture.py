@@ -26,7 +26,7 @@ class Rule:
 
 
 SERVES_STREAMLIT = ("app/main.py", "app/ui/", "app/serve.py", "app/gate/streamlit_side.py")
-RECORDS = ("app.store.records", "app.store.account_records")
+RECORDS = ("app.store.records", "app.store.account_records", "app.store.proposal_records")
 BUILDS = ("app/main.py", "app/cli.py", "app/commands/", "benchmarks/")
 RULES = (
     Rule("ddad_core/", ("app", "streamlit", "sqlalchemy", *HTTP_CLIENTS)),

@@ -10,6 +10,7 @@ from app.services.audit import AuditService
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
+from app.services.governance import GovernanceService
 from app.services.intake import IntakeService
 from app.services.levels import LevelService
 from app.services.models import ModelService
@@ -42,6 +43,7 @@ class Services:
     tuning: TuningService
     sampling: SamplingService
     levels: LevelService
+    governance: GovernanceService
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.store.records import OperatingPointRecord
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.card import Card, choose_card, estimate_from, list_cards
 from ddad_core.errors import RequestError, UncalibratedError
@@ -22,6 +23,8 @@ from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 if TYPE_CHECKING:
     from ddad_core.scoring import Scorer
+
+OWN_LEVEL = "The 95th percentile of the calibration normals' pixels"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class OperatingPointInForce:
         set_by: Who set it; empty for the card's own.
         set_at: When, or None for the card's own.
         reason: In the words of who set it.
+        approved_by: The second person; empty where none was asked for.
     """
 
     id: int | None
@@ -45,6 +49,7 @@ class OperatingPointInForce:
     set_by: str = ""
     set_at: datetime | None = None
     reason: str = ""
+    approved_by: str = ""
 
     def flags(self, score: float) -> bool:
         """Whether a score is called abnormal."""
@@ -79,9 +84,11 @@ class ModelService:
         weights: Folder of the models.
         device: "auto", "cpu" or "cuda".
         store: For the site's operating points.
+        site: Whose operating points count.
     """
 
-    def __init__(self, weights: Path, device: str, store: UnitOfWork) -> None:
+    def __init__(self, weights: Path, device: str, store: UnitOfWork, site: str = "") -> None:
+        self.site = site
         self._weights = weights
         self._device = device
         self._store = store
@@ -187,19 +194,35 @@ class ModelService:
         card = self.card(name)
         check_calibrated(card)
         with self._store.reading() as repositories:
-            site = repositories.operating_points.current(card.name, card.model_hash, card.primary)
+            site = repositories.operating_points.in_force(
+                card.name, card.model_hash, card.primary, **scope_of(card, self.site)
+            )
         if site is None:
             point = card.operating_point
             return OperatingPointInForce(None, 0, point.threshold, point.policy)
-        return OperatingPointInForce(
-            id=site.id,
-            version=site.version,
-            threshold=site.threshold,
-            policy=site.policy,
-            set_by=site.set_by,
-            set_at=site.set_at,
-            reason=site.reason,
-        )
+        return _of_site(site)
+
+    def levels(self, name: str) -> dict[str, OperatingPointInForce]:
+        """The level in force of each map of a model: the site's latest, else the card's own.
+
+        Raises:
+            RequestError: There is no such model.
+        """
+        card = self.card(name)
+        scope = scope_of(card, self.site)
+        with self._store.reading() as repositories:
+            site = {
+                one: repositories.operating_points.in_force(
+                    card.name, card.model_hash, level_name(one), **scope
+                )
+                for one in map_names(card)
+            }
+        return {
+            one: _of_site(point)
+            if point
+            else OperatingPointInForce(None, 0, card.maps[one].threshold, OWN_LEVEL)
+            for one, point in site.items()
+        }
 
     def _scorer(self, name: str) -> Scorer:
         # Torch takes seconds to import; a page that scores nothing must not wait for it.
@@ -212,6 +235,29 @@ class ModelService:
                 model = load_model(self._weights / card.name)
                 self._scorers[card.name] = Scorer(model, self._device)
             return self._scorers[card.name]
+
+
+def _of_site(point: OperatingPointRecord) -> OperatingPointInForce:
+    return OperatingPointInForce(
+        id=point.id,
+        version=point.version,
+        threshold=point.threshold,
+        policy=point.policy,
+        set_by=point.set_by,
+        set_at=point.set_at,
+        reason=point.reason,
+        approved_by=point.approved_by or "",
+    )
+
+
+def level_name(map_name: str) -> str:
+    """What the level of a map is stored under, where the threshold of a score has its name."""
+    return f"map {map_name}"
+
+
+def scope_of(card: Card, site: str) -> dict[str, str]:
+    """Whom an operating point is for, beside the model's weights."""
+    return {"population": card.population.description, "site": site}
 
 
 def check_calibrated(card: Card) -> None:

@@ -14,8 +14,8 @@ NAME_LIMIT = 80
 ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
-    "arbiter": "As a reader; settles cases that readers disagree on.",
-    "lead": "As a reader; also changes operating points, exports, and sees how models do.",
+    "arbiter": "As a reader; settles cases that readers disagree on, approves operating points.",
+    "lead": "As a reader; also changes and approves operating points, exports, sees how models do.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, monitoring, the audit trail, exports.",
 }
@@ -28,6 +28,7 @@ class Action(StrEnum):
     TAKE_IN = "take images in"
     READ = "store reads"
     SET_OPERATING_POINT = "change operating points"
+    APPROVE_OPERATING_POINT = "approve changes of operating points"
     EXPORT = "export what is stored"
     MONITOR = "see how models do"
     MANAGE_USERS = "look after accounts"
@@ -38,8 +39,14 @@ class Action(StrEnum):
 _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
-    "arbiter": _CLINICAL,
-    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT, Action.MONITOR},
+    "arbiter": _CLINICAL | {Action.APPROVE_OPERATING_POINT},
+    "lead": _CLINICAL
+    | {
+        Action.SET_OPERATING_POINT,
+        Action.APPROVE_OPERATING_POINT,
+        Action.EXPORT,
+        Action.MONITOR,
+    },
     "administrator": frozenset(
         {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE, Action.MONITOR}
     ),

@@ -16,7 +16,6 @@ from app.services.models import (
     ModelSummary,
     OperatingPointInForce,
     default_map,
-    map_names,
 )
 from app.services.people import Action, Person
 from app.services.read_draft import FINDINGS, ReadDraft, check
@@ -237,7 +236,10 @@ class ReadingService(Drafting):
             operating_point=point,
             flagged=point.flags(evidence.score.score),
             normals=tuple(float(v) for v in card.reference.of_score(card.primary)),
-            maps=tuple(_layer(card, name, evidence.maps[name]) for name in map_names(card)),
+            maps=tuple(
+                _layer(card, name, evidence.maps[name], level.threshold)
+                for name, level in self._models.levels(card.name).items()
+            ),
             default_map=default_map(card),
         )
 
@@ -351,7 +353,7 @@ def _on_record(read: ReadRecord) -> dict[str, Any]:
     }
 
 
-def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:
+def _layer(card: Card, name: str, values: np.ndarray, level: float) -> MapLayer:
     display = card.maps[name]
     return MapLayer(
         name=name,
@@ -360,7 +362,8 @@ def _layer(card: Card, name: str, values: np.ndarray) -> MapLayer:
         unit="" if name.startswith("r_") else display.unit,
         values=pack(values),
         size=values.shape[0],
-        threshold=display.threshold,
-        maximum=display.maximum,
+        threshold=level,
+        # A level above the card's scale would otherwise be out of the slider's reach.
+        maximum=max(display.maximum, level),
         hint=MAP_HINTS[name],
     )

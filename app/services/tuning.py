@@ -1,11 +1,10 @@
-"""Thresholds: what the stored evidence says of them, and changing them on record."""
+"""Thresholds: what the stored evidence says of them. `governance` changes them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -25,9 +24,8 @@ from app.services.people import Action, Person
 from app.services.scoring import required_scores
 from app.services.tuning_evidence import TuningEvidence, put_together, reference_labels
 from app.store.evidence_records import ReadColumns
-from app.store.records import NewOperatingPoint, OperatingPointRecord
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import MetricError, RequestError
+from ddad_core.errors import MetricError
 from ddad_core.evaluation.policies import (
     OperatingChoice,
     at_least_sensitivity,
@@ -81,7 +79,7 @@ class ThresholdEffect:
 
 
 class TuningService:
-    """Measures thresholds on what is stored and changes the operating point."""
+    """Measures thresholds on what is stored."""
 
     def __init__(
         self,
@@ -247,64 +245,3 @@ class TuningService:
             return predictive_values(effect.counts, prevalence=prevalence), ""
         except MetricError as error:
             return None, str(error)
-
-    def save(
-        self, reader: Person, model_name: str, threshold: float, reason: str, policy: str = ""
-    ) -> OperatingPointRecord:
-        """Put a new version of the operating point in force; earlier ones stay on record.
-
-        Args:
-            reader: Who sets it.
-            model_name: For which model.
-            threshold: Flagged from there on.
-            reason: In a sentence.
-            policy: How it was chosen; by hand if empty.
-
-        Raises:
-            ForbiddenError: The person may not change operating points.
-            RequestError: The reason is missing, or the threshold is not a usable number.
-            UncalibratedError: The model is not calibrated.
-            StoreError: The database did not take it; nothing was stored.
-        """
-        self._access.require(reader, Action.SET_OPERATING_POINT)
-        card = self._models.card(model_name)
-        check_calibrated(card)
-        # Standard deviations above normal may lie below zero, the other scores never do.
-        signed = card.primary.startswith("c_")
-        if not math.isfinite(threshold) or (threshold < 0 and not signed):
-            problem = f"{threshold} is not a threshold."
-            raise RequestError(problem, "Choose a number of at least 0.")
-        if not reason.strip():
-            problem = "A change of the operating point needs a reason."
-            raise RequestError(problem, "Say in a sentence why it changes.")
-        new = NewOperatingPoint(
-            model_name=card.name,
-            model_hash=card.model_hash,
-            score_name=card.primary,
-            threshold=threshold,
-            policy=policy or BY_HAND,
-            reason=reason.strip(),
-            set_by=reader.name,
-        )
-        with self._store.writing() as repositories:
-            before = repositories.operating_points.current(card.name, card.model_hash, card.primary)
-            saved = repositories.operating_points.append(new)
-            repositories.audit.append(
-                reader.did(
-                    "threshold",
-                    f"operating point {card.name}",
-                    before=None if before is None else _on_record(before),
-                    after=_on_record(saved),
-                    reason=saved.reason,
-                )
-            )
-            return saved
-
-
-def _on_record(point: OperatingPointRecord) -> dict[str, Any]:
-    return {
-        "operating_point": point.id,
-        "version": point.version,
-        "score": point.score_name,
-        "threshold": point.threshold,
-    }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ _POSTGRESQL_DEFAULTS = {
 
 # Set on an engine or connection whose transactions only read.
 READ_ONLY_OPTION = "ddad_read_only"
+
+
+_queues: dict[str, threading.Lock] = {}
+_queues_lock = threading.Lock()
 
 
 def create_store_engine(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> Engine:
@@ -79,6 +86,27 @@ def read_only(engine: Engine) -> Engine:
     if engine.dialect.name == "postgresql":
         options |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
     return engine.execution_options(**options)
+
+
+@contextmanager
+def turn_to_write(engine: Engine) -> Iterator[None]:
+    """Let one thread of this process at a time begin to write to a SQLite file.
+
+    SQLite itself makes who finds it busy sleep, up to 0.1 s each time, and try again: among many
+    one may be overtaken again and again. Threads in a queue go on at once. Other processes are
+    still kept apart by SQLite; who waits longer than it would goes on to be told so by it.
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with _queues_lock:
+        queue = _queues.setdefault(str(engine.url), threading.Lock())
+    first = queue.acquire(timeout=BUSY_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        if first:
+            queue.release()
 
 
 def take_write_lock(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, insert, or_, select
 
 from app.store.records import NewOperatingPoint, OperatingPointRecord
 from app.store.rows import columns_of, count_of, plain, values_of
@@ -37,11 +37,32 @@ class OperatingPointRepository:
     def current(
         self, model_name: str, model_hash: str, score_name: str
     ) -> OperatingPointRecord | None:
-        """The version in force, or None if the site has set none."""
+        """The newest version, or None if none was set; see `in_force` for whom it counts."""
         statement = _versions(model_name, model_hash, score_name)
         statement = statement.order_by(OperatingPointRow.version.desc()).limit(1)
         row = self._connection.execute(statement).mappings().one_or_none()
         return None if row is None else OperatingPointRecord(**plain(row))
+
+    def in_force(
+        self, model_name: str, model_hash: str, score_name: str, *, population: str, site: str
+    ) -> OperatingPointRecord | None:
+        """The version that counts for this population at this site, or None if there is none.
+
+        A version that is older than the notes of population and site counts for any.
+        """
+        statement = _versions(model_name, model_hash, score_name).where(
+            or_(OperatingPointRow.population.is_(None), OperatingPointRow.population == population),
+            or_(OperatingPointRow.site.is_(None), OperatingPointRow.site == site),
+        )
+        statement = statement.order_by(OperatingPointRow.version.desc()).limit(1)
+        row = self._connection.execute(statement).mappings().one_or_none()
+        return None if row is None else OperatingPointRecord(**plain(row))
+
+    def of_model(self, model_name: str) -> list[OperatingPointRecord]:
+        """Every version for any weights, score and map of a model, the first one first."""
+        statement = select(*_COLUMNS).where(OperatingPointRow.model_name == model_name)
+        rows = self._connection.execute(statement.order_by(OperatingPointRow.id)).mappings()
+        return [OperatingPointRecord(**plain(row)) for row in rows]
 
     def history(
         self, model_name: str, model_hash: str, score_name: str

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 Origin = Literal["gallery", "upload"]
 Verdict = Literal["normal", "abnormal", "uncertain", "unreadable"]
 StoredAs = Literal["png", "dicom"]
 Stage = Literal["unaided", "aided"]
+PointKind = Literal["image", "pixel"]
 Agreement = Literal["helpful", "misleading", "missed"]
 
 
@@ -206,6 +207,15 @@ class NewOperatingPoint:
         policy: How it was chosen, for instance "sensitivity >= 0.95 on the site's own set".
         reason: Why it was changed, in the words of who changed it.
         set_by: Who set it.
+        kind: "image" for a threshold of the score, "pixel" for a level of a map.
+        map_name: The map whose level it is; None for a threshold of the score.
+        evidence: What it rests on, and what was to be expected of it.
+        override_reason: Why it was put in force on fewer cases than the site asks for; empty if
+            there were enough.
+        population: Whom the model was made for then; None in versions older than this column.
+        site: The site then; None in versions older than this column.
+        approved_by: The second person; None where none was asked for.
+        restores: The earlier version it goes back to, 0 for the model's own; None for none.
     """
 
     model_name: str
@@ -215,6 +225,14 @@ class NewOperatingPoint:
     policy: str
     reason: str
     set_by: str
+    kind: PointKind = "image"
+    map_name: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    override_reason: str = ""
+    population: str | None = None
+    site: str | None = None
+    approved_by: str | None = None
+    restores: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

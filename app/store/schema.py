@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.store.account_records import Role, SessionMethod
 from app.store.column_types import BoxTuple, StorableText, TextTuple, UtcDateTime, WindowTuple
-from app.store.records import Box, Origin, Stage, StoredAs, Verdict, WindowRecord
+from app.store.records import Box, Origin, PointKind, Stage, StoredAs, Verdict, WindowRecord
 
 THUMBNAIL_LIMIT_BYTES = 16 * 1024
 SHA256_DIGITS = 64
@@ -176,12 +176,24 @@ class OperatingPointRow(Base):
     set_by: Mapped[str]
     set_at: Mapped[datetime]
     replaces_id: Mapped[int | None] = mapped_column(ForeignKey("operating_points.id"))
+    kind: Mapped[str] = mapped_column(server_default="image")
+    map_name: Mapped[str | None]
+    evidence: Mapped[Any] = mapped_column(JSON, nullable=False, server_default="{}")
+    override_reason: Mapped[str] = mapped_column(server_default="")
+    population: Mapped[str | None]
+    site: Mapped[str | None]
+    approved_by: Mapped[str | None]
+    restores: Mapped[int | None]
 
     __table_args__ = (
         UniqueConstraint("model_name", "model_hash", "score_name", "version"),
         UniqueConstraint("replaces_id"),
         _sha256_length("model_hash"),
         CheckConstraint("version >= 1", name="version"),
+        _one_of("kind", get_args(PointKind)),
+        CheckConstraint("(kind = 'pixel') = (map_name IS NOT NULL)", name="map_name"),
+        CheckConstraint("lower(approved_by) <> lower(set_by)", name="approved_by"),
+        CheckConstraint("restores >= 0", name="restores"),
         _NEVER_REUSE_IDS,
     )
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
-from app.store.engine import read_only, take_write_lock
+from app.store.engine import read_only, take_write_lock, turn_to_write
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
 from app.store.evidence_repository import EvidenceRepository
@@ -21,6 +21,7 @@ from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.proposal_repository import ProposalRepository
 from app.store.read_repository import ReadRepository
 from app.store.sample_repository import SampleRepository
 from app.store.score_repository import ScoreRepository
@@ -52,6 +53,7 @@ class Repositories:
     monitoring: MonitoringRepository
     evidence: EvidenceRepository
     samples: SampleRepository
+    proposals: ProposalRepository
 
 
 class UnitOfWork:
@@ -90,7 +92,7 @@ class UnitOfWork:
             StoreError: The database is locked, full, read-only, damaged or out of reach.
         """
         try:
-            with self._engine.begin() as connection:
+            with turn_to_write(self._engine), self._engine.begin() as connection:
                 take_write_lock(connection)
                 repositories = self._repositories(connection)
                 yield repositories
@@ -152,4 +154,5 @@ class UnitOfWork:
             monitoring=MonitoringRepository(connection),
             evidence=EvidenceRepository(connection),
             samples=SampleRepository(connection, self._now),
+            proposals=ProposalRepository(connection, self._now),
         )

@@ -58,6 +58,13 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-strip .here { position: absolute; top: 7px; width: 15px; height: 15px; margin-left: -7px;
   border-radius: 50%; background: #4fb3bf; border: 2px solid #0b0d10; box-sizing: border-box; }
 .ddad-legend { display: flex; gap: 1rem; color: #9aa5b1; font-size: 0.85rem; flex-wrap: wrap; }
+[role="dialog"] > h2, [role="dialog"] > div > h2, [data-testid="stDialog"] h2 {
+  padding: 1rem 1.4rem 0.2rem !important; }
+.ddad-compare { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+.ddad-compare th, .ddad-compare td { text-align: left; font-weight: 400; color: #c9d1d9;
+  padding: 0.28rem 0.9rem 0.28rem 0; border: 0; border-bottom: 1px solid #232a32; }
+.ddad-compare thead th, .ddad-compare tbody th { color: #9aa5b1; font-size: 0.92rem; }
+.ddad-compare b { color: #eef2f6; font-weight: 600; }
 .ddad-figure { font-variant-numeric: tabular-nums; }
 .ddad-figure small { color: #9aa5b1; display: block; font-size: 0.85rem; }
 .ddad-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }

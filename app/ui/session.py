@@ -15,11 +15,13 @@ import streamlit as st
 
 from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
+from app.services.operating_change import Change
 from app.services.patients import RelatedImages
 from app.services.people import Person
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
+from app.store.proposal_records import ProposalRecord
 from app.store.records import Box
 from app.ui.viewer import ViewerData
 
@@ -116,6 +118,8 @@ class Session:
         problem: What went wrong in the last act, shown until the next.
         finished: Whether the last case of the list was just saved.
         new_password: Of an account just made or reset, to be shown once: name and password.
+        change: Of an operating point, measured and waiting to be confirmed.
+        deciding: The proposal that is being decided on.
         audit_filter: As the audit screen last had it.
         audit_before: Where its pages begin, the first one left out.
         worked_out: Figures of the threshold screen that take long, by what they rest on.
@@ -141,6 +145,8 @@ class Session:
     problem: str = ""
     finished: bool = False
     new_password: tuple[str, str] | None = field(default=None, repr=False)
+    change: Change | None = None
+    deciding: ProposalRecord | None = None
     audit_filter: AuditFilter = field(default_factory=AuditFilter)
     audit_before: list[int] = field(default_factory=list)
     worked_out: dict[Hashable, Any] = field(default_factory=dict)

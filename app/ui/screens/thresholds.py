@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
-import pandas as pd
 import streamlit as st
 
 from app.services.measures import Measures
 from app.services.people import Action
 from app.services.tuning_evidence import TuningEvidence
-from app.ui.chrome import section
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
+from app.ui.governance import change_bar, governance
 from app.ui.session import session
 from app.ui.thresholds import choosing, decision, details
 from app.ui.thresholds.decision import SLIDER_STEPS
-from ddad_core.evaluation.policies import OperatingChoice
+from app.ui.times import local
 
 
 def show(context: Context) -> None:
@@ -38,8 +35,9 @@ def show(context: Context) -> None:
         choice = choosing.choose(context)
     evidence = context.services.tuning.evidence(context.reader, name, choice)
     point = evidence.in_force
+    second = f", approved by {point.approved_by}" if point.approved_by else ""
     origin = (
-        f"version {point.version}, set by {point.set_by} on {point.set_at:%Y-%m-%d %H:%M} UTC: "
+        f"version {point.version}, set by {point.set_by}{second}, {local(point.set_at)}: "
         f"{point.reason}"
         if point.set_at
         else f"the model's own: {point.policy.lower()}"
@@ -54,7 +52,7 @@ def show(context: Context) -> None:
         return
     samples = context.services.sampling.drawn(context.reader, name)
     _decide(context, evidence, Measures(evidence, samples))
-    _history(evidence)
+    governance(context, evidence)
 
 
 @st.fragment
@@ -66,52 +64,6 @@ def _decide(context: Context, evidence: TuningEvidence, measures: Measures) -> N
         decision.numbers(context, evidence, effect, prevalence, stated)
         decision.changed_cases(context, evidence, threshold)
         if Action.SET_OPERATING_POINT in context.allowed:
-            _save(context, evidence, threshold, choice)
+            step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
+            change_bar(context, evidence, threshold, choice, step=step)
         details.show(context, measures, effect, threshold, prevalence)
-
-
-def _save(
-    context: Context, evidence: TuningEvidence, threshold: float, choice: OperatingChoice | None
-) -> None:
-    policy = ""
-    # The slider has steps: next to the policy's own threshold it is that which is put in force.
-    step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
-    if (
-        choice
-        and choice.threshold is not None
-        and math.isclose(threshold, choice.threshold, rel_tol=0.0, abs_tol=step)
-    ):
-        threshold, policy = choice.threshold, choice.policy
-    with st.form("operating-point", border=True):
-        columns = st.columns([5, 1.6], vertical_alignment="bottom")
-        with columns[0]:
-            reason = st.text_input(
-                f"Reason for putting {threshold:.4g} in force for {evidence.model}",
-                placeholder="Why it changes, in a sentence",
-                max_chars=500,
-            )
-        with columns[1]:
-            submitted = st.form_submit_button("Put in force", type="primary", width="stretch")
-    if submitted:
-        saved = context.services.tuning.save(
-            context.reader, evidence.model, threshold, reason, policy
-        )
-        session().notice = (
-            f"Version {saved.version} is in force for {saved.model_name}: "
-            f"{evidence.score_title} ≥ {saved.threshold:.4g}."
-        )
-        st.rerun()
-
-
-def _history(evidence: TuningEvidence) -> None:
-    if not evidence.history:
-        return
-    section("Versions")
-    table = pd.DataFrame(
-        [
-            (p.version, p.threshold, p.set_by, f"{p.set_at:%Y-%m-%d %H:%M} UTC", p.reason)
-            for p in evidence.history
-        ],
-        columns=["Version", "Threshold", "Set by", "When", "Reason"],
-    )
-    st.dataframe(table, hide_index=True)

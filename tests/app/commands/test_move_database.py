@@ -20,6 +20,7 @@ from app.store.audit_chain import Head, verify
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.migrate import migrate
+from app.store.proposal_records import NewDecision, NewProposal
 from app.store.records import Box, NewOperatingPoint, NewRead
 from app.store.schema import Base
 from app.store.unit_of_work import UnitOfWork
@@ -67,6 +68,16 @@ def home(loaded_home: Path) -> Path:
                     set_by="Zoë",
                 )
             )
+        proposal = repositories.proposals.append(
+            NewProposal(
+                model_name="m", model_hash="e" * 64, score_name="map inter", threshold=0.3,
+                policy="p", reason="é", set_by="Zoë", kind="pixel", map_name="inter",
+                evidence={"n": [1, 2.5]}, present_id=None,
+            )
+        )  # fmt: skip
+        repositories.proposals.decide(
+            NewDecision(proposal_id=proposal.id, decision="withdrawn", decided_by="Zoë"), "Zoë"
+        )
         user = repositories.users.add(
             NewUser(name="Zoë", full_name="Z", roles=("lead", "reader"), created_by="x")
         )

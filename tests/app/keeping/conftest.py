@@ -15,6 +15,7 @@ from app.store.account_records import NewSession, NewUser
 from app.store.engine import create_store_engine
 from app.store.records import Box
 from app.store.unit_of_work import UnitOfWork
+from tests.thresholds import put_in_force
 
 OPERATOR = Person.named("ddad-admin (ana)")
 MODEL = "nih-ae-u"
@@ -36,7 +37,7 @@ def used(loaded: Services, ana: Person, dicom_bytes: bytes) -> Services:
     rows = loaded.worklist.list(ana).rows
     for verdict in ("normal", "abnormal"):
         loaded.reading.save(ana, rows[0].image_id, MODEL, draft(verdict))
-    loaded.tuning.save(ana, MODEL, 0.4, "first set of the site")
+    put_in_force(loaded, ana, MODEL, 0.4, "first set of the site")
     with loaded.access._store.writing() as repositories:
         user = repositories.users.add(
             NewUser(name="ana", full_name="", roles=("administrator",), created_by="test")

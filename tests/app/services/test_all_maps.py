@@ -28,6 +28,7 @@ from tests.eight_maps import (
     made_up,
     make_map,
 )
+from tests.thresholds import put_in_force
 
 Build = Callable[..., Services]
 Draft = Callable[..., ReadDraft]
@@ -138,14 +139,14 @@ def test_read_keeps_the_map_and_the_score_it_was_made_on(
 def test_threshold_of_one_score_says_nothing_of_another(
     loaded: Services, services: Services, ana: Person
 ) -> None:
-    loaded.tuning.save(ana, MODEL, 0.001, "under A_inter")
+    put_in_force(loaded, ana, MODEL, 0.001, "under A_inter")
     found = services.tuning.evidence(Person.named("Ana"), MODEL, "reference")
     assert found.score_title == "R_dual" and found.in_force.threshold == THRESHOLD
     assert found.scores.size == 0  # scored under A_inter so far
     services.worklist.list(ana)
     found = services.tuning.evidence(Person.named("Ana"), MODEL, "reference")
     assert found.scores.size == 3 and found.scores.max() < 1
-    saved = services.tuning.save(ana, MODEL, 0.9, "under R_dual")
+    saved = put_in_force(services, ana, MODEL, 0.9, "under R_dual")
     assert (saved.score_name, saved.version) == ("r_dual", 1)
     assert services.worklist.list(ana).flagged == 0
 
@@ -155,7 +156,7 @@ def test_threshold_below_zero_is_for_standard_deviations_only(
 ) -> None:
     give_eight_maps(eight_maps, primary="c_inter")
     services = build(loaded_home, eight_maps)
-    assert services.tuning.save(ana, MODEL, -0.5, "flag more").threshold == -0.5
+    assert put_in_force(services, ana, MODEL, -0.5, "flag more").threshold == -0.5
     assert services.worklist.list(ana).flagged == 3
 
 

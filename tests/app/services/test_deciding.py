@@ -11,7 +11,7 @@ from app.services.container import Services
 from app.services.deciding import flags_a_day, sides
 from app.services.models import OperatingPointInForce
 from app.services.people import Person
-from app.services.tuning import TuningEvidence
+from app.services.tuning_evidence import TuningEvidence
 from ddad_core.errors import RequestError
 
 MODEL = "nih-ae-u"

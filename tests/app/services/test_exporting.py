@@ -14,6 +14,7 @@ from app.services.people import Person
 from app.services.read_draft import ReadDraft
 from app.store.records import Box
 from tests.databases import Databases
+from tests.thresholds import put_in_force
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -45,7 +46,7 @@ def test_csv_has_the_same_rows_and_columns_as_json(
     loaded: Services, ids: Ids, ana: Person, draft: Draft, table: str
 ) -> None:
     loaded.reading.save(ana, ids["00000150"], MODEL, draft(boxes=(Box(1, 2, 3, 4, "a"),)))
-    loaded.tuning.save(ana, MODEL, 0.5, "trial")
+    put_in_force(loaded, ana, MODEL, 0.5, "trial")
     export = loaded.exporting.export(Person.named("Ana"))
     rows, originals = parsed(export, table), tables(export)[table]
     assert len(rows) == len(originals) > 0
@@ -128,7 +129,7 @@ def test_no_cell_is_a_formula_and_json_is_unchanged(
     loaded.reading.save(
         reader, ids["00000150"], MODEL, draft(comment=text, boxes=(Box(1, 1, 2, 2, text),))
     )
-    loaded.tuning.save(reader, MODEL, 0.5, text)
+    put_in_force(loaded, reader, MODEL, 0.5, text)
     export = loaded.exporting.export(Person.named("Ana"))
     places = {
         "reads": ("comment", "reader"),
@@ -178,7 +179,7 @@ def test_scores_and_operating_points_of_earlier_weights_are_exported(
     draft: Draft,
 ) -> None:
     """A read may name an operating point; it must not dangle once the model is replaced."""
-    loaded.tuning.save(ana, MODEL, 0.5, "trial")
+    put_in_force(loaded, ana, MODEL, 0.5, "trial")
     loaded.reading.save(ana, ids["00000150"], MODEL, draft())
     digest = "0" * 64
     databases.query(

@@ -11,7 +11,7 @@ import pytest
 from app.services.container import Services
 from app.services.measures import Measures, aided_reading
 from app.services.people import Person
-from app.services.tuning import TuningEvidence
+from app.services.tuning_evidence import TuningEvidence
 from app.store.evidence_records import ReadColumns
 from ddad_core.evaluation.agreement import cohen_kappa, krippendorff_alpha
 from ddad_core.evaluation.delong import delong_auc

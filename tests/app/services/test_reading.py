@@ -22,6 +22,7 @@ from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.vocabulary import MAP_TITLES
 from tests.databases import Databases, current
+from tests.thresholds import put_in_force
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -123,7 +124,7 @@ def test_read_keeps_the_evidence_it_was_made_on(
     assert first.threshold == case.judgement.operating_point.threshold
     assert first.score == case.judgement.score.score
     assert (first.model_name, first.model_hash) == ("nih-ae-u", case.judgement.score.model_hash)
-    point = loaded.tuning.save(ana, "nih-ae-u", 0.321, "a trial")
+    point = put_in_force(loaded, ana, "nih-ae-u", 0.321, "a trial")
     second = loaded.reading.save(ana, image_id, "nih-ae-u", draft())
     assert (second.operating_point_id, second.threshold) == (point.id, 0.321)
     history = loaded.reading.open_case(ana, image_id).history

@@ -16,8 +16,10 @@ from app.services.evidence import EvidenceChoice
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
+from app.store.proposal_records import NewProposal
 from app.store.records import NewImage
 from tests.accounts import PASSWORD
+from tests.thresholds import put_in_force
 
 CLINICAL = {"reader", "arbiter", "lead"}
 MAY: dict[str, set[str]] = {
@@ -40,6 +42,11 @@ MAY: dict[str, set[str]] = {
     "take in": CLINICAL,
     "take many in": CLINICAL,
     "set a threshold": {"lead"},
+    "approve a threshold": {"lead", "arbiter"},
+    "refuse a threshold": {"lead", "arbiter"},
+    "withdraw a threshold": {"lead"},
+    "see what was set": {*CLINICAL, "auditor"},
+    "take the change record out": {*CLINICAL, "auditor"},
     "export": {"lead", "administrator", "auditor"},
     "export a table": {"lead", "administrator", "auditor"},
     "count rows": {"lead", "administrator", "auditor"},
@@ -74,6 +81,20 @@ def to_erase(services: Services) -> Which:
     return Which(patient="P-TOERASE")
 
 
+def proposed(services: Services, by: str) -> int:
+    """The number of a proposal that waits, made against what is in force."""
+    card = services.models.card(MODEL)
+    scope = {"population": card.population.description, "site": ""}
+    key = {"model_name": MODEL, "model_hash": card.model_hash, "score_name": card.primary}
+    with services.access._store.writing() as repositories:
+        now = repositories.operating_points.in_force(*key.values(), **scope)
+        new = NewProposal(
+            **key, **scope, threshold=0.4, policy="p", reason="r", set_by=by,
+            present_id=now and now.id,
+        )  # fmt: skip
+        return repositories.proposals.append(new).id
+
+
 @pytest.fixture
 def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Callable[[Person], Any]]:
     """Every act by name; the services' own state lets each succeed for who may."""
@@ -105,7 +126,12 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "save a read": lambda p: loaded.reading.save(p, case.image_id, MODEL, DRAFT),
         "take in": lambda p: loaded.intake.take(p, "x", small_png(7)),
         "take many in": lambda p: list(loaded.intake.take_many(p, [])),
-        "set a threshold": lambda p: loaded.tuning.save(p, MODEL, 0.4, "because"),
+        "set a threshold": lambda p: put_in_force(loaded, p, MODEL, 0.4, "because"),
+        "approve a threshold": lambda p: loaded.governance.approve(p, proposed(loaded, "cy")),
+        "refuse a threshold": lambda p: loaded.governance.refuse(p, proposed(loaded, "cy"), "no"),
+        "withdraw a threshold": lambda p: loaded.governance.withdraw(p, proposed(loaded, p.name)),
+        "see what was set": lambda p: loaded.governance.history(p, MODEL),
+        "take the change record out": lambda p: loaded.governance.record(p, MODEL),
         "export": loaded.exporting.export,
         "export a table": lambda p: loaded.exporting.csv(p, "reads"),
         "count rows": loaded.exporting.counts,

@@ -12,7 +12,7 @@ from app.services.container import Services
 from app.services.measures import Measures
 from app.services.people import Person
 from app.services.sampling import DrawnSample, design
-from app.services.tuning import TuningEvidence
+from app.services.tuning_evidence import TuningEvidence
 from app.services.worklist import Wish
 from app.store.account_records import AuditFilter
 from app.store.evidence_records import AuditSampleRecord

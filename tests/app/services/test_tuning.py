@@ -13,6 +13,7 @@ from app.services.people import Person
 from app.services.read_draft import ReadDraft
 from app.services.tuning import BY_HAND, TuningEvidence, TuningService
 from ddad_core.errors import RequestError
+from tests.thresholds import put_in_force
 
 Ids = dict[str, int]
 Draft = Callable[..., ReadDraft]
@@ -104,7 +105,7 @@ def test_unknown_model_is_told(loaded: Services, ana: Person) -> None:
     with pytest.raises(RequestError, match="no model called x"):
         loaded.tuning.evidence(Person.named("Ana"), "x", "reads")
     with pytest.raises(RequestError, match="no model called x"):
-        loaded.tuning.save(ana, "x", 0.5, "why")
+        put_in_force(loaded, ana, "x", 0.5, "why")
 
 
 def test_each_change_is_a_version_with_who_why_and_when(
@@ -112,8 +113,8 @@ def test_each_change_is_a_version_with_who_why_and_when(
 ) -> None:
     own = loaded.models.operating_point(MODEL)
     assert (own.id, own.version, own.set_at) == (None, 0, None)
-    first = loaded.tuning.save(ana, MODEL, 0.5, "  too many alarms ")
-    second = loaded.tuning.save(ben, MODEL, 0.7, "still too many")
+    first = put_in_force(loaded, ana, MODEL, 0.5, "  too many alarms ")
+    second = put_in_force(loaded, ben, MODEL, 0.7, "still too many")
     assert [(p.version, p.set_by, p.reason) for p in (first, second)] == [
         (1, ana.name, "too many alarms"),
         (2, ben.name, "still too many"),
@@ -136,14 +137,14 @@ def test_each_change_is_a_version_with_who_why_and_when(
 @pytest.mark.parametrize("reason", ["", "   ", "\n\t"])
 def test_change_without_a_reason_is_refused(loaded: Services, ana: Person, reason: str) -> None:
     with pytest.raises(RequestError, match="needs a reason"):
-        loaded.tuning.save(ana, MODEL, 0.5, reason)
+        put_in_force(loaded, ana, MODEL, 0.5, reason)
     assert loaded.models.operating_point(MODEL).version == 0
 
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf, -0.001])
 def test_threshold_that_is_none_is_refused(loaded: Services, ana: Person, threshold: float) -> None:
     with pytest.raises(RequestError, match="is not a threshold"):
-        loaded.tuning.save(ana, MODEL, threshold, "why")
+        put_in_force(loaded, ana, MODEL, threshold, "why")
     assert loaded.models.operating_point(MODEL).version == 0
 
 
@@ -156,7 +157,7 @@ def test_flags_follow_the_operating_point_without_any_network(
 ) -> None:
     scores = sorted(row.score for row in loaded.worklist.list(ana).rows)
     for threshold, flagged in ((scores[0], 3), (scores[1], 2), (scores[2] * 1.01, 0)):
-        loaded.tuning.save(ana, MODEL, threshold, "trial")
+        put_in_force(loaded, ana, MODEL, threshold, "trial")
         found = loaded.worklist.list(ana)
         assert found.flagged == flagged
         assert {row.score for row in found.rows if row.flagged} == set(scores[3 - flagged :])
@@ -192,6 +193,6 @@ def test_the_policy_is_on_record_with_the_threshold(loaded: Services, ana: Perso
     evidence = loaded.tuning.evidence(ana, MODEL, "reference")
     choice = loaded.tuning.choose(evidence, "normals", 10.0)
     assert choice.threshold is not None
-    saved = loaded.tuning.save(ana, MODEL, choice.threshold, "as agreed", choice.policy)
+    saved = put_in_force(loaded, ana, MODEL, choice.threshold, "as agreed", choice.policy)
     assert (saved.policy, saved.threshold) == (choice.policy, choice.threshold)
-    assert loaded.tuning.save(ana, MODEL, 0.4, "by eye").policy == BY_HAND
+    assert put_in_force(loaded, ana, MODEL, 0.4, "by eye").policy == BY_HAND

@@ -19,6 +19,7 @@ from app.services.worklist import Wish
 from ddad_core.calibration import NormalReference
 from ddad_core.errors import UncalibratedError
 from tests.eight_maps import BASE, OTHER, SHIPPED, edit_card, take_calibration
+from tests.thresholds import put_in_force
 
 Build = Callable[..., Services]
 Draft = Callable[..., ReadDraft]
@@ -110,7 +111,7 @@ def test_gallery_is_taken_in_all_the_same(
 def test_thresholds_are_refused_in_the_same_words(services: Services, ana: Person) -> None:
     calls: tuple[Callable[[], Any], ...] = (
         lambda: services.tuning.evidence(Person.named("Ana"), BASE, "reads"),
-        lambda: services.tuning.save(ana, BASE, 0.5, "trial"),
+        lambda: put_in_force(services, ana, BASE, 0.5, "trial"),
         lambda: services.models.operating_point(BASE),
         lambda: services.models.score(BASE, []),
     )

@@ -24,7 +24,8 @@ from tests.postgresql import schema_on_postgresql
 
 ROOT = Path(__file__).parents[3]
 APPEND_ONLY = (
-    "boxes", "operating_points", "reads", "audit_events", "audit_samples", "audit_sample_members"
+    "boxes", "operating_points", "reads", "audit_events", "audit_samples", "audit_sample_members",
+    "proposals", "proposal_decisions",
 )  # fmt: skip
 
 

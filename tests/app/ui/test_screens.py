@@ -201,10 +201,10 @@ def test_screens_that_a_role_may_not_see_are_not_there(
 
 
 def test_a_reader_sees_thresholds_but_cannot_change_them(page: Page) -> None:
-    assert any(b.label == "Put in force" for b in page.go("thresholds").at.button)
+    assert any(b.label == "Put in force …" for b in page.go("thresholds").at.button)
     page.enter("Somebody", "reader").go("thresholds")
     assert "In force:" in page.text
-    assert not any(b.label == "Put in force" for b in page.at.button)
+    assert not any(b.label.startswith(("Put in force", "Go back")) for b in page.at.button)
 
 
 def test_an_auditor_sees_cases_but_cannot_read_them(page: Page) -> None:
@@ -598,6 +598,15 @@ def figures(page: Page) -> dict[str, str]:
     return found
 
 
+def put_in_force(page: Page, reason: str) -> Page:
+    """Ask for the change and confirm it, on as few cases as there are."""
+    if not any(t.key == "change-reason" for t in page.at.text_input):
+        page.press("Put in force …")
+    page.at.text_input(key="change-override").set_value("a trial on three cases")
+    page.at.text_input(key="change-reason").set_value(reason)
+    return page.press("Put in force")
+
+
 def test_slider_moves_the_numbers(page: Page) -> None:
     page.go("thresholds")
     page.at.button_group[0].set_value("Reference labels that came with the gallery")
@@ -626,11 +635,10 @@ def test_new_operating_point_needs_a_reason_and_is_then_in_force(
     assert "the model's own" in page.text
     page.at.slider[0].set_value(page.at.slider[0].min)
     page.run()
-    page.press("Put in force")
+    put_in_force(page, "")
     assert len(page.errors) == 1 and "needs a reason" in page.errors[0]
     assert stored(loaded_home, "SELECT count(*) FROM operating_points") == [(0,)]
-    page.at.text_input[0].set_value("flag everything for a trial")
-    page.press("Put in force")
+    put_in_force(page, "flag everything for a trial")
     assert page.errors == []
     assert stored(loaded_home, "SELECT version, set_by, reason FROM operating_points") == [
         (1, "Ana Ruiz", "flag everything for a trial")
@@ -744,8 +752,7 @@ def test_every_screen_names_the_score_of_the_model(r_dual_page: Page) -> None:
     assert "In force: R_dual ≥ 0.46" in page.text and "A_inter" not in page.text
     slider.set_value(slider.min)
     page.run()
-    page.at.text_input[0].set_value("trial")
-    assert "Version 1 is in force for nih-ae-u: R_dual ≥" in page.press("Put in force").text
+    assert "Version 1 is in force for nih-ae-u: R_dual ≥" in put_in_force(page, "trial").text
     assert "3 at or above" in page.go("worklist").html
 
 
@@ -763,8 +770,7 @@ def test_threshold_below_zero_can_be_put_in_force_for_deviations_by_place(page: 
     slider.set_value(slider.min)
     page.run()
     assert figures(page)["Calibration normals flagged"] == "100%"
-    page.at.text_input[0].set_value("trial")
-    assert "by place ≥ -0." in page.press("Put in force").text and page.errors == []
+    assert "by place ≥ -0." in put_in_force(page, "trial").text and page.errors == []
 
 
 def test_read_without_touching_the_viewer_keeps_the_default_map(
@@ -858,8 +864,7 @@ def test_a_policy_moves_the_slider_and_is_on_record(page: Page, loaded_home: Pat
     page.at.selectbox(key="policy").set_value("At most some normals flagged")
     page.run()
     assert "A new normal like the" in page.html
-    page.at.text_input[0].set_value("as agreed in the meeting")
-    page.press("Put in force")
+    put_in_force(page, "as agreed in the meeting")
     ((policy, threshold),) = stored(loaded_home, "SELECT policy, threshold FROM operating_points")
     assert policy == "At most 10.0% of normals flagged"
     slider = page.at.slider[0]
