@@ -16,6 +16,7 @@ from app.services.read_draft import ReadDraft
 from app.store.evidence_records import ReadColumns
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
+from tests.thresholds import put_in_force
 
 MODEL = "nih-ae-u"
 WORDS = {"A": "abnormal", "N": "normal", "U": "uncertain", "X": "unreadable"}
@@ -154,7 +155,7 @@ def test_stage_rule_and_what_is_left_out_are_told(
 def test_scores_of_another_version_of_the_model_do_not_count_and_neither_does_its_threshold(
     loaded: Services, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded.tuning.save(ana, MODEL, 0.5, "for the present weights")
+    put_in_force(loaded, ana, MODEL, 0.5, "for the present weights")
     card = loaded.models.card(MODEL)
     assert loaded.models.operating_point(MODEL).threshold == 0.5
     monkeypatch.setitem(
@@ -169,7 +170,7 @@ def test_scores_of_another_version_of_the_model_do_not_count_and_neither_does_it
 def test_a_model_of_a_new_name_begins_with_its_own_threshold(
     loaded: Services, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded.tuning.save(ana, MODEL, 0.5, "for the present model")
+    put_in_force(loaded, ana, MODEL, 0.5, "for the present model")
     card = replace(loaded.models.card(MODEL), name="nih-ae-u-next")
     monkeypatch.setitem(loaded.models._cards, card.name, card)
     assert loaded.models.operating_point(card.name).version == 0
