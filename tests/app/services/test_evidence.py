@@ -142,8 +142,8 @@ def test_stage_rule_and_what_is_left_out_are_told(
     told = loaded.tuning.evidence(ana, MODEL, EvidenceChoice()).facts
     assert told.sentence == (
         "2 labelled cases from 3 reads of 2 readers (Ana Ruiz, Ben Okafor): majority of the "
-        "readers, each reader's last word, unaided or aided. Left out: 1 cases called uncertain "
-        "or unreadable. 1 scored cases have no label."
+        "readers, each reader's last word, unaided or aided. Left out: cases called uncertain "
+        "or unreadable (1). Without a label: 1 scored case."
     )
     assert (told.ages.inside, told.ages.outside, told.ages.unknown) == (2, 0, 0)
     assert loaded.tuning.who(ana) == (["Ana Ruiz", "Ben Okafor"], [MODEL])
