@@ -61,6 +61,21 @@ class EvidenceChoice:
     rule: Rule = "majority"
     word: str = ""
 
+    def on_record(self) -> dict[str, object]:
+        """The same as JSON, for the record of a change that rests on it."""
+        if self.source == "reference":
+            return {"source": self.source}
+        return {
+            "source": self.source,
+            "readers": list(self.readers) or "all",
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+            "read_with": self.read_with,
+            "stage": self.stage,
+            "rule": self.rule,
+            "reader_of_the_rule": self.word or None,
+        }
+
 
 @dataclass(frozen=True)
 class Ages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -107,6 +108,17 @@ def test_a_choice_that_cannot_be_made_is_told(choice: EvidenceChoice) -> None:
     with pytest.raises(RequestError) as told:
         labels_of(THREE, choice)
     assert told.value.next_step
+
+
+def test_a_choice_goes_on_record_as_json() -> None:
+    choice = EvidenceChoice(
+        readers=("ana",), since=date(2026, 5, 1), rule="arbiter", word="cem", stage="unaided"
+    )
+    assert json.loads(json.dumps(choice.on_record())) == {
+        "source": "reads", "readers": ["ana"], "since": "2026-05-01", "until": None,
+        "read_with": None, "stage": "unaided", "rule": "arbiter", "reader_of_the_rule": "cem",
+    }  # fmt: skip
+    assert EvidenceChoice(source="reference").on_record() == {"source": "reference"}
 
 
 def test_table_holds_each_read_in_its_place() -> None:
