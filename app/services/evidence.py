@@ -61,6 +61,21 @@ class EvidenceChoice:
     rule: Rule = "majority"
     word: str = ""
 
+    def on_record(self) -> dict[str, object]:
+        """The same as JSON, for the record of a change that rests on it."""
+        if self.source == "reference":
+            return {"source": self.source}
+        return {
+            "source": self.source,
+            "readers": list(self.readers) or "all",
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+            "read_with": self.read_with,
+            "stage": self.stage,
+            "rule": self.rule,
+            "reader_of_the_rule": self.word or None,
+        }
+
 
 @dataclass(frozen=True)
 class Ages:
@@ -116,13 +131,13 @@ class EvidenceFacts:
         whose = ""
         if self.reads:
             names = ", ".join(self.readers) if len(self.readers) <= _MANY else ""
-            count = f"{len(self.readers)} reader{'' if len(self.readers) == 1 else 's'}"
-            whose = f" from {self.reads:,} reads of {count}{f' ({names})' if names else ''}"
-        out = "; ".join(f"{n:,} {why}" for why, n in self.left_out)
+            whose = f" from {counted(self.reads, 'read')} of {counted(len(self.readers), 'reader')}"
+            whose += f" ({names})" if names else ""
+        out = "; ".join(f"{why} ({n:,})" for why, n in self.left_out)
         return (
-            f"{self.cases:,} labelled cases{whose}: {self.described}. "
+            f"{counted(self.cases, 'labelled case')}{whose}: {self.described}. "
             f"{f'Left out: {out}. ' if out else ''}"
-            f"{self.unlabelled:,} scored cases have no label."
+            f"Without a label: {counted(self.unlabelled, 'scored case')}."
         )
 
 
@@ -139,6 +154,11 @@ class Labels:
     found: Consensus
     kept: ReadColumns
     left_out: Counter[str] = field(default_factory=Counter)
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of something."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def check(choice: EvidenceChoice) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from app.services.access import Access
 from app.services.deciding import ChangedCase, Sides
 from app.services.evidence import (
+    SOURCE_TITLES,
     STAGES,
     EvidenceChoice,
     Labels,
@@ -38,6 +39,10 @@ from ddad_core.evaluation.policies import (
 from ddad_core.evaluation.predictive import PredictiveValues, predictive_values
 from ddad_core.evaluation.thresholds import Confusion, confusion
 
+__all__ = [
+    "BY_HAND", "SOURCE_TITLES", "Policy", "SideCase", "Source", "ThresholdEffect", "TuningEvidence",
+    "TuningService",
+]  # fmt: skip
 Policy = Literal["hand", "normals", "sensitivity", "youden", "cost", "workload"]
 BY_HAND = "Chosen by hand on the threshold screen"
 _LOOKED_THROUGH = 2000

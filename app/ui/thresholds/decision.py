@@ -21,7 +21,7 @@ from ddad_core.evaluation.policies import OperatingChoice
 
 SLIDER_STEPS = 400
 SLIDER_MARGIN = 0.02
-SHOWN = 14
+SHOWN = 12
 FEW = 20
 POLICIES: dict[str, tuple[Policy, str, float, float, float]] = {
     "By hand": ("hand", "", 0.0, 0.0, 0.0),
@@ -38,20 +38,20 @@ def policy_and_slider(
     context: Context, evidence: TuningEvidence
 ) -> tuple[OperatingChoice | None, float, float, float | None]:
     """The choice of a policy, the slider's threshold, a prevalence, and cases a day if stated."""
-    columns = st.columns([2.2, 1.5, 1.2, 1.2, 2.4], vertical_alignment="bottom")
+    columns = st.columns([2.2, 1.2, 1.2, 1.5, 2.4], vertical_alignment="bottom")
     with columns[0]:
         title = st.selectbox("Choose by", list(POLICIES), key="policy")
     policy, label, low, high, default = POLICIES[title]
     value = 0.0
     if label:
-        with columns[1]:
+        with columns[3]:
             value = st.number_input(label, low, high, default, key=f"policy-{policy}")
-    with columns[2]:
+    with columns[1]:
         percent = st.number_input(
             "Prevalence, %", 0.1, 99.9, 5.0, 0.5, key="prevalence",
             help="Share of abnormal cases where the threshold will be used",
         )  # fmt: skip
-    with columns[3]:
+    with columns[2]:
         known = evidence.cases_a_day
         stated = st.number_input(
             "Cases a day", 0.1, 100_000.0, None, 1.0, key="cases-a-day",
@@ -188,7 +188,7 @@ def _tiles(
         _a_day(flags_a_day(evidence, effect.flagged, effect.scored, stated))
     with second[1]:
         share = f"{effect.flagged / effect.scored:.0%} of all scored cases"
-        figure("Flagged", f"{effect.flagged} of {effect.scored}", share)
+        figure("Flagged", f"{effect.flagged:,} of {effect.scored:,}", share)
     with second[2]:
         figure(
             "Calibration normals flagged",

@@ -23,7 +23,7 @@ def show(context: Context, measures: Measures, threshold: float) -> None:
     with left:
         _samples(context, measures)
     with right:
-        _corrected(measures, threshold)
+        _corrected(context, measures, threshold)
 
 
 def _samples(context: Context, measures: Measures) -> None:
@@ -82,7 +82,7 @@ def _draw(context: Context, measures: Measures) -> None:
         st.rerun()
 
 
-def _corrected(measures: Measures, threshold: float) -> None:
+def _corrected(context: Context, measures: Measures, threshold: float) -> None:
     section("As they come, and put right")
     design = measures.design
     found, curve = measures.verified(threshold), measures.verified_roc
@@ -92,36 +92,37 @@ def _corrected(measures: Measures, threshold: float) -> None:
     said(design.sentence)
     figures = found.found
     warnings(_doubts(figures, curve.found.too_few if curve.found else ""))
+    effect = context.services.tuning.effect(measures.evidence, threshold)
+    counts = effect.counts
+    own, _ = context.services.tuning.predictive(effect, None)
+    evidence = measures.evidence
     rows = [
-        (name, *_row(one))
-        for name, one in (
-            ("Sensitivity", figures.sensitivity),
-            ("Specificity", figures.specificity),
-            ("PPV", figures.ppv),
-            ("NPV", figures.npv),
-            ("Prevalence", figures.prevalence),
+        (name, with_interval(naive, 2), *_row(one))
+        for name, naive, one in (
+            ("Sensitivity", counts.sensitivity, figures.sensitivity),
+            ("Specificity", counts.specificity, figures.specificity),
+            ("PPV", own and own.ppv, figures.ppv),
+            ("NPV", own and own.npv, figures.npv),
         )
     ]
+    rows.append(("Abnormal", f"{evidence.prevalence:.2f}", *_row(figures.prevalence)))
     if curve.found is not None:
-        rows.append(("AUC", *_row(curve.found.auc)))
+        rows.append(("AUC", with_interval(evidence.auc, 2), *_row(curve.found.auc)))
     heads = ("At the slider", "As they come", "Inverse probability", "Begg and Greenes")
     table(heads, rows, label="Figures as they come and put right")
-    if curve.found is None:
+    said("“As they come” counts all labels, as the figures above do.")
+    if curve.found is None or evidence.roc is None:
         said(curve.why_not)
         return
     st.plotly_chart(
-        corrected_figure(curve.found.naive, curve.found.corrected),
+        corrected_figure(evidence.roc, curve.found.corrected),
         config=CHART_CONFIG,
         key="corrected",
     )
 
 
-def _row(one: Corrected) -> tuple[str, str, str]:
-    return (
-        with_interval(one.naive, 2),
-        with_interval(one.weighted, 2),
-        with_interval(one.begg_greenes, 2),
-    )
+def _row(one: Corrected) -> tuple[str, str]:
+    return with_interval(one.weighted, 2), with_interval(one.begg_greenes, 2)
 
 
 def _doubts(figures: VerifiedFigures, of_curve: str) -> list[str]:
@@ -129,7 +130,7 @@ def _doubts(figures: VerifiedFigures, of_curve: str) -> list[str]:
     if figures.too_few:
         needed = (
             f" It takes about {figures.reads_needed:,} reads of unflagged cases."
-            if figures.reads_needed
+            if (figures.reads_needed or 0) > figures.unflagged_read
             else ""
         )
         doubts.append(figures.too_few + needed)

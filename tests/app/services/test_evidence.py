@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -110,6 +111,17 @@ def test_a_choice_that_cannot_be_made_is_told(choice: EvidenceChoice) -> None:
     assert told.value.next_step
 
 
+def test_a_choice_goes_on_record_as_json() -> None:
+    choice = EvidenceChoice(
+        readers=("ana",), since=date(2026, 5, 1), rule="arbiter", word="cem", stage="unaided"
+    )
+    assert json.loads(json.dumps(choice.on_record())) == {
+        "source": "reads", "readers": ["ana"], "since": "2026-05-01", "until": None,
+        "read_with": None, "stage": "unaided", "rule": "arbiter", "reader_of_the_rule": "cem",
+    }  # fmt: skip
+    assert EvidenceChoice(source="reference").on_record() == {"source": "reference"}
+
+
 def test_table_holds_each_read_in_its_place() -> None:
     some = reads(
         (3, "ana", "A"), (3, "ben", "U"), (5, "ben", "N"), (9, "ana", "N"),
@@ -143,8 +155,8 @@ def test_stage_rule_and_what_is_left_out_are_told(
     told = loaded.tuning.evidence(ana, MODEL, EvidenceChoice()).facts
     assert told.sentence == (
         "2 labelled cases from 3 reads of 2 readers (Ana Ruiz, Ben Okafor): majority of the "
-        "readers, each reader's last word, unaided or aided. Left out: 1 cases called uncertain "
-        "or unreadable. 1 scored cases have no label."
+        "readers, each reader's last word, unaided or aided. Left out: cases called uncertain "
+        "or unreadable (1). Without a label: 1 scored case."
     )
     assert (told.ages.inside, told.ages.outside, told.ages.unknown) == (2, 0, 0)
     assert loaded.tuning.who(ana) == (["Ana Ruiz", "Ben Okafor"], [MODEL])
