@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import (
     coverage,
+    durability,
     frames,
     gate,
     growth,
@@ -69,6 +70,7 @@ def main() -> int:
         growth,
         worklist,
         keeping,
+        durability,
         viewer,
         gate,
         startup,
