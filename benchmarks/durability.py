@@ -84,11 +84,13 @@ def prepare(home: Path, cases: int) -> None:
 def kill(home: Path, kills: int, seed: int) -> Killed:
     """Start, kill at a random moment, look, and again."""
     chance, found = random.Random(seed), Killed()
-    for _ in range(kills):
+    for number in range(kills):
         lines, restart = _one_life(home, chance.uniform(0, LONGEST_LIFE_SECONDS))
         found.restarts.append(restart)
         found.acknowledged += len(lines)
         _look(home, lines, found)
+        if number % 10 == 9:
+            print(f"{number + 1} kills", file=sys.stderr, flush=True)
     services = build_services(load_settings({"DDAD_HOME": str(home), "DDAD_DEVICE": "cpu"}))
     checked = services.audit.verify(Person.named("Checking"))
     found.damaged += checked.faults
@@ -237,16 +239,16 @@ def stored_once(home: Path, kind: str) -> tuple[int, int]:
     return row
 
 
-def suffer(home: Path, fault: str) -> dict[str, Any]:
-    """Put the home on a small file system of its own, and let it fail."""
+def suffer(home: Path, *faults: str) -> dict[str, Any]:
+    """Put the home on a small file system of its own, and let it fail; what was found, by fault."""
     mount = home.with_name("small")
     mount.mkdir(exist_ok=True)
-    size = "64m" if fault != "locked" else "128m"
     # Root may write what is read-only, unless that power is taken away.
     powerless = "setpriv --bounding-set=-dac_override,-dac_read_search"
     script = (
-        f"mount -t tmpfs -o size={size},mode=700 tmpfs '{mount}' && cp -a '{home}/.' '{mount}/' "
-        f"&& exec {powerless} '{sys.executable}' -m benchmarks.durable_faults {fault} '{mount}'"
+        f"mount -t tmpfs -o size=96m,mode=700 tmpfs '{mount}' && cp -a '{home}/.' '{mount}/' "
+        f"&& exec {powerless} '{sys.executable}' -m benchmarks.durable_faults "
+        f"{','.join(faults)} '{mount}'"
     )
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script],
@@ -307,8 +309,9 @@ def crowd_figures(home: Path) -> list[Figure]:
 
 def fault_figures(home: Path) -> list[Figure]:
     figures = []
+    results = suffer(home, *FAULTS)
     for fault, (name, words) in FAULTS.items():
-        found = suffer(home, fault)
+        found = results[fault]
         said = [text for text, _ in found["told"].values()]
         clear = all(any(word in text for word in words) for text in said)
         works = not any(found["after"].values()) and found["gained"] > 0

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.durable_faults FAULT HOME`: saving while the disk or the database fails.
+"""`python -m benchmarks.durable_faults FAULT,FAULT HOME`: saving while disk or database fail.
 
 Run inside a mount namespace of its own (`unshare -rm`), where HOME lies on a small file system
 that this process may fill, and without root's power to write what may only be read (`setpriv`).
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from app.bootstrap import build_services
 from app.services.container import Services
@@ -98,7 +99,7 @@ def locked(home: Path) -> Iterator[None]:
         holder.wait(60)
 
 
-def told(act: Callable[[], object]) -> tuple[str, float]:
+def _told(act: Callable[[], object]) -> tuple[str, float]:
     """What the reader is told, and after how many seconds; an empty string if it worked."""
     begun = time.perf_counter()
     try:
@@ -109,29 +110,32 @@ def told(act: Callable[[], object]) -> tuple[str, float]:
     return message, time.perf_counter() - begun
 
 
-def main(fault: str, home: Path) -> None:
+def main(faults: list[str], home: Path) -> None:
     os.environ["DDAD_HOME"] = str(home)
     services: Services = build_services(load_settings(os.environ))
+    services.intake.take(READER, "x.png", radiograph(0))  # the children that read files run now
+    json.dump({fault: _suffer(services, fault, home) for fault in faults}, sys.stdout)
+    services.close()
+
+
+def _suffer(services: Services, fault: str, home: Path) -> dict[str, Any]:
     case = services.worklist.list(READER).rows[0].image_id
-    chance = random.Random(0)
+    chance = random.Random(fault)
     acts: dict[str, Callable[[], object]] = {
         "save a read": lambda: save(services, READER, case, chance),
     }
     if fault != "locked":
-        acts["take an image in"] = lambda: services.intake.take(READER, "x.png", radiograph(1))
+        new = radiograph(sum(fault.encode()))
+        acts["take an image in"] = lambda: services.intake.take(READER, "x.png", new)
         acts["open a case"] = lambda: services.reading.open_case(READER, case, MODEL)
-    services.intake.take(READER, "x.png", radiograph(0))  # the children that read files run now
     before = state(home)
     with {"full": full, "readonly": readonly, "locked": locked}[fault](home):
-        said = {name: told(act) for name, act in acts.items()}
-    partial = sorted(
-        name for name, value in (state(home).items() ^ before.items()) if name != "ballast"
-    )
-    after = {name: told(act)[0] for name, act in acts.items()}
+        told = {name: _told(act) for name, act in acts.items()}
+    partial = sorted(name for name, _ in state(home).items() ^ before.items())
+    after = {name: _told(act)[0] for name, act in acts.items()}
     gained = len(state(home).items() - before.items())
-    services.close()
-    json.dump({"told": said, "partial": partial, "after": after, "gained": gained}, sys.stdout)
+    return {"told": told, "partial": partial, "after": after, "gained": gained}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1].split(","), Path(sys.argv[2]))

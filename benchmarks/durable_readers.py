@@ -72,13 +72,17 @@ def _read_on(services: Services, number: int, acknowledged: int) -> None:
         os.write(acknowledged, f"{line}\n".encode())
 
 
-def _serve(acknowledged: int) -> int:
+def _begin(acknowledged: int) -> None:
     services = build_services(load_settings(os.environ))
-    services.warm_up()
     for number in range(READERS):
         threading.Thread(
             target=_read_on, args=(services, number, acknowledged), daemon=True
         ).start()
+
+
+def _serve(acknowledged: int) -> int:
+    # As the first page does it: beside the gate, which answers meanwhile.
+    threading.Thread(target=_begin, args=(acknowledged,), daemon=True).start()
     return serve.main([])
 
 

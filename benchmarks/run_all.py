@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import (
     coverage,
+    durability,
     frames,
     gate,
     growth,
@@ -71,6 +72,7 @@ def main() -> int:
         worklist,
         thresholds,
         keeping,
+        durability,
         viewer,
         gate,
         startup,

@@ -184,7 +184,7 @@ def _decide(context: Context, proposal: ProposalRecord) -> None:
         max_chars=REASON_LIMIT,
         key="decision-reason",
     )
-    buttons = st.columns([1.5, 1.5, 1.2, 2])
+    buttons = st.columns([1.5, 1.2, 3.5] if own else [1.5, 1.5, 1.2, 2])
     if own:
         with buttons[0]:
             if st.button("Withdraw", type="primary", width="stretch", key="withdraw"):
@@ -204,7 +204,7 @@ def _decide(context: Context, proposal: ProposalRecord) -> None:
             with errors_shown():
                 service.refuse(person, proposal.id, reason)
             _done(f"Proposal {proposal.id} is refused.")
-    with buttons[2]:
+    with buttons[-2]:
         if st.button("Cancel", width="stretch", key="decision-cancelled"):
             _put_away()
             st.rerun()
@@ -218,16 +218,15 @@ def _done(notice: str) -> None:
 
 def _versions(context: Context, evidence: TuningEvidence, found: History) -> None:
     section("Versions")
-    if not found.versions and not found.proposals:
+    if not found.versions:
         st.caption("The model's own operating point is in force; the site has set none.")
-    else:
-        versions_table(found, name_of)
+    versions_table(found, name_of)
     if found.elsewhere:
         st.caption(
             f"{len(found.elsewhere)} versions for earlier weights, another score, population or "
             "site do not count here; the change record lists them."
         )
-    left, middle, right, _ = st.columns([2.2, 1.6, 1.8, 3], vertical_alignment="bottom")
+    right, left, middle, _ = st.columns([1.6, 2.2, 1.6, 3.2], vertical_alignment="bottom")
     back = [one for one in found.versions if one.kind == "image" and one.id != evidence.in_force.id]
     if Action.SET_OPERATING_POINT in context.allowed and evidence.in_force.version > 0:
         own = found.card.operating_point
