@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -278,16 +277,24 @@ class ReadingService(Drafting):
             comment=draft.comment.strip(),
             seconds_to_verdict=draft.seconds,
             boxes=draft.boxes,
+            rejected=draft.rejected,
             ai_visible=False,
             stage="unaided" if hidden else "aided",
             agreement={} if hidden else dict(draft.agreement),
         )
-        with suppress(UncalibratedError):  # such a model said nothing: it was a read without one
+        try:
             new = self._with_evidence(new, image, model_name, draft)
-            if hidden:
-                new = replace(
-                    new, map_name=None, pixel_threshold=None, opacity=None, ai_visible=False
-                )
+        except UncalibratedError:  # such a model said nothing: it was a read without one
+            new = replace(new, rejected=())
+        if hidden:
+            new = replace(
+                new,
+                map_name=None,
+                pixel_threshold=None,
+                opacity=None,
+                ai_visible=False,
+                rejected=(),
+            )
         with self._store.writing() as repositories:
             earlier = repositories.reads.history(image.id, reader.name)
             saved = repositories.reads.append(new)
@@ -343,6 +350,7 @@ def _on_record(read: ReadRecord) -> dict[str, Any]:
         "confidence": read.confidence,
         "findings": list(read.findings),
         "boxes": len(read.boxes),
+        "rejected_regions": len(read.rejected),
         "model": read.model_name,
         "operating_point": read.operating_point_id,
         "ai_visible": read.ai_visible,
