@@ -736,7 +736,8 @@ def uncalibrated_page(
 def test_every_screen_names_the_score_of_the_model(r_dual_page: Page) -> None:
     page = r_dual_page.press("Start reading")
     assert "R_dual = 0." in page.html and "Operating point: R_dual ≥ 0.46" in page.text
-    assert "A_inter" not in page.text
+    assert "A_inter =" not in page.html and "A_inter ≥" not in page.text
+    assert "<b>R_dual</b>" in page.html and "<td>A_inter</td>" in page.html  # its terms
     page.go("thresholds")
     slider = page.at.slider[0]
     assert slider.label == "A case is flagged when R_dual is at least"
@@ -783,7 +784,7 @@ def test_uncalibrated_model_is_a_sentence_on_every_screen(
     page.press("Start reading")
     (info,) = page.at.info
     assert "is not calibrated, so it calls nothing abnormal. Choose another model" in info.value
-    assert "lagged" not in page.html and "calibration normals" not in page.text
+    assert 'class="ddad-score"' not in page.html and "calibration normals" not in page.text
     page.press("Abnormal").press("Save")
     assert stored(loaded_home, "SELECT verdict, model_name, map_name, ai_visible FROM reads") == [
         ("abnormal", None, None, 0)
