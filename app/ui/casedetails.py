@@ -12,11 +12,13 @@ from app.services.reading import CaseView
 from app.services.revisions import changes
 from app.store.records import ImageRecord, ReadContent, ReadRecord
 from app.ui.times import local
+from ddad_core.vocabulary import MAP_TITLES
 
 HASH_SHOWN = 8
 # In the colours of whatever theme there is: only shades of the text's own.
 _STYLE = """
 <style>
+[data-testid="stLayoutWrapper"]:has(> .st-key-viewer-pane) { position: sticky; top: 3.4rem; }
 .ddad-sub { font-size: 0.92rem !important; font-weight: 600 !important; margin: 0.5rem 0 0.1rem;
   padding: 0 !important; }
 .ddad-read, .ddad-grid, .ddad-list { font-size: 0.88rem; font-variant-numeric: tabular-nums; }
@@ -29,14 +31,16 @@ _STYLE = """
 .ddad-quote { font-size: 0.85rem; padding-left: 0.6rem; margin-bottom: 0.3rem;
   border-left: 2px solid color-mix(in srgb, currentColor 25%, transparent); }
 .ddad-list { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 0.8rem;
-  margin: 0; }
-.ddad-list dd { margin: 0; overflow-wrap: anywhere; }
+  margin: 0 !important; padding: 0 !important; }
+.ddad-list dt, .ddad-list dd { margin: 0 !important; padding: 0 !important; }
+.ddad-list dd { overflow-wrap: anywhere; }
 .ddad-grid { width: 100%; border-collapse: collapse; }
 .ddad-grid th { text-align: left; font-weight: 400; padding: 0.1rem 0.4rem 0.1rem 0; }
 .ddad-grid td { vertical-align: top; padding: 0.2rem 0.4rem 0.2rem 0;
   border-top: 1px solid color-mix(in srgb, currentColor 14%, transparent); }
 </style>
 """
+_MAY_BE_LACKING = ("Body part", "Modality", "Windows", "Patient")
 _STORED = {
     "dicom": "DICOM, de-identified on the way in",
     "png": "pixels as 16-bit PNG, without the original's header",
@@ -105,6 +109,9 @@ def _said(read: ReadRecord) -> list[str]:
     said += read.findings
     if read.boxes:
         said.append(f"{len(read.boxes)} {'box' if len(read.boxes) == 1 else 'boxes'}")
+    said += [f"{MAP_TITLES[name]} {word}" for name, word in read.agreement.items()]
+    if read.rejected:
+        said.append(f"{len(read.rejected)} of the AI's regions rejected")
     return [*said, _stage(read)]
 
 
@@ -137,7 +144,11 @@ def _facts_of(image: ImageRecord) -> list[tuple[str, str]]:
         ("Patient", image.patient),
         ("SHA-256", image.sha256),
     ]
-    return [(name, value or "not known") for name, value in facts]
+    return [
+        (name, value or "not known")
+        for name, value in facts
+        if value or name not in _MAY_BE_LACKING
+    ]
 
 
 def _scores_html(view: CaseView, details: CaseDetails, models: dict[str, str]) -> str:

@@ -50,7 +50,7 @@ def show(context: Context) -> None:
         return
     case = _gather(context, state, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
-    with left:
+    with left, st.container(key="viewer-pane"):
         has = _bring_wanted(context, case)
         shown = viewer(case.data, has=has)
         state.saw_map(shown.map_name)

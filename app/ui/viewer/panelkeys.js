@@ -37,15 +37,16 @@ class PanelKeys {
     if (event.ctrlKey || event.metaKey || this.viewer.sheet.open) return false;
     const digit = Number(/^Digit([1-9])$/.exec(event.code)?.[1] ?? 0);
     if (event.altKey) return digit > 0 && !event.shiftKey && this.#choose(digit);
-    if (event.shiftKey) return false;
     const key = event.key.toLowerCase();
+    if (event.shiftKey && key !== "?") return false;
     if (key in FIELD_KEYS) {
       const [name, kind] = FIELD_KEYS[key];
       const field = this.#find(name)?.querySelector(kind);
       field?.focus();
       return Boolean(field);
     }
-    if (!(key in STEP_KEYS)) return false;
+    if (key === "?") this.viewer.sheet.toggle();
+    if (!(key in STEP_KEYS)) return key === "?";
     return press(document.querySelector(`.st-key-step-${STEP_KEYS[key]} button`));
   }
 
