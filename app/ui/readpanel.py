@@ -34,20 +34,20 @@ def read_panel(context: Context, state: Session, case: OpenCase, shown: ViewerSt
     chrome.section("Your read")
     _verdicts(draft, image_id)
     draft.confidence = st.segmented_control(
-        "Confidence, 1 a guess to 5 certain :gray[· Alt 1 – 5]",
+        "Confidence, 1 a guess to 5 certain · Alt 1 – 5",
         CONFIDENCES,
         default=draft.confidence,
         key=f"confidence-{image_id}",
     )
     draft.findings = st.multiselect(
-        "Findings :gray[· V]",
+        "Findings · V",
         context.services.reading.findings,
         default=draft.findings,
         placeholder="Choose findings",
         key=f"findings-{image_id}",
     )
     draft.comment = st.text_area(
-        "Comment :gray[· T]",
+        "Comment · T",
         value=draft.comment,
         height=68,
         max_chars=4000,
@@ -74,7 +74,7 @@ def _agreement(draft: Draft, view: CaseView, shown: ViewerState) -> None:
     if name not in titles:
         return
     said = st.segmented_control(
-        f"The map {titles[name]} is :gray[· Alt 7 8 9]",
+        f"The map {titles[name]} is · Alt 7 8 9",
         list(AGREEMENT_TITLES),
         default=draft.agreement.get(name),
         format_func=AGREEMENT_TITLES.__getitem__,

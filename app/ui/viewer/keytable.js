@@ -55,7 +55,7 @@ const KEY_TABLE = [
     }],
     ["S", "Side by side: image, overlay, and what modules A and B reconstruct",
       { s: (viewer) => viewer.toggleSideBySide() }],
-    ["Y", "Beside it the patient's next other image, after the last none",
+    ["Y", "Compare with the patient's next image, after the last with none",
       { y: (viewer) => viewer.comparison.withNext() }],
     ["E", "Full screen", { e: (viewer) => viewer.toggleFullScreen() }],
     ["0", "Reset window, inversion, orientation and zoom", { 0: (viewer) => viewer.reset() }],
