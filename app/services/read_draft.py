@@ -9,6 +9,7 @@ from typing import get_args
 
 from app.store.records import Agreement, Box, ImageRecord, RejectedRegion, Verdict
 from ddad_core.errors import RequestError
+from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.vocabulary import MAP_TITLES
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
@@ -121,7 +122,7 @@ def _exists(region: RejectedRegion, image: ImageRecord) -> bool:
     return (
         region.map_name in MAP_TITLES
         and all(map(math.isfinite, values))
-        and region.peak >= region.pixel_threshold
+        and is_flagged(region.peak, region.pixel_threshold)
         and region.x <= region.peak_x <= region.x + region.width
         and region.y <= region.peak_y <= region.y + region.height
         and _lies_within(region, image)

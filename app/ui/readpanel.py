@@ -90,16 +90,23 @@ def _verdicts(draft: Draft, image_id: int) -> None:
     columns = st.columns(2)
     for i, (verdict, key) in enumerate(VERDICT_KEYS.items()):
         with columns[i % 2]:
-            pressed = st.button(
+            st.button(
                 verdict.capitalize(),
                 type="primary" if draft.verdict == verdict else "secondary",
                 shortcut=key,
                 key=f"verdict-{verdict}-{image_id}",
                 width="stretch",
+                on_click=_take_verdict,
+                args=(image_id, verdict),
             )
-        if pressed and draft.verdict != verdict:
-            draft.verdict = verdict
-            st.rerun()
+
+
+def _take_verdict(image_id: int, verdict: str) -> None:
+    """Before the page run: one that a next key ends early would lose it."""
+    draft = session().drafts.get(image_id)
+    if draft is not None:
+        draft.verdict = verdict
+        session().problem = ""
 
 
 def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
@@ -115,7 +122,6 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
         st.button(
             f"{_save_word(view, draft)} and {'next' if following is not None else 'finish'}",
             type="primary",
-            disabled=draft.verdict is None,
             shortcut="Ctrl+Enter",
             width="stretch",
             help="Choose a verdict first" if draft.verdict is None else None,
@@ -125,8 +131,8 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
     with columns[1]:
         st.button(
             "Save",
-            disabled=draft.verdict is None,
             shortcut="Ctrl+S",
+            key="save-stay",
             width="stretch",
             on_click=_save,
             args=(context, None, False),
@@ -143,7 +149,6 @@ def _commit_button(context: Context, draft: Draft) -> None:
     st.button(
         "Save and show the AI",
         type="primary",
-        disabled=draft.verdict is None,
         shortcut="Ctrl+Enter",
         width="stretch",
         help="Choose a verdict first" if draft.verdict is None else None,
@@ -161,6 +166,9 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     view = case.view
     image_id = view.image.id
     draft = _latest(state, view)
+    if draft.verdict is None:  # the buttons wait for no page run after the verdict's key
+        state.problem = "Choose a verdict first."
+        return
     shown = _shown(case)
     # Who saw the AI only after the first verdict and keeps it says so by saving once more.
     seen = view.read is not None and view.read.stage == "aided"
@@ -242,6 +250,13 @@ def _latest(state: Session, view: CaseView) -> Draft:
     draft.comment = widget_value(f"comment-{image_id}", draft.comment)
     draft.findings = widget_value(f"findings-{image_id}", draft.findings)
     draft.confidence = widget_value(f"confidence-{image_id}", draft.confidence)
+    for verdict in VERDICT_KEYS:
+        if widget_value(f"verdict-{verdict}-{image_id}", False):  # pressed a moment ago
+            draft.verdict = verdict
+    for layer in view.judgement.maps if view.judgement else ():
+        said = draft.agreement.pop(layer.name, None)
+        if said := widget_value(f"agreement-{image_id}-{layer.name}", said):
+            draft.agreement[layer.name] = said
     return draft
 
 

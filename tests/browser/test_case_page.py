@@ -125,7 +125,8 @@ def test_others_are_told_once_ones_own_read_is_saved(
     page.get_by_text("1 box drawn").wait_for()
     page.get_by_role("button", name="Abnormal").click()
     page.get_by_label("Comment").fill("lower zone")
-    page.get_by_role("button", name="Save", exact=False).last.click()
+    page.get_by_label("Comment").focus()
+    page.keyboard.press("Control+s")  # from within a text field, too
     page.get_by_text("Saved as abnormal").wait_for()
     other = browser.new_page(viewport={"width": 1440, "height": 900})
     other.set_default_timeout(20_000)

@@ -9,6 +9,7 @@ const TEXT_FIELDS = [
 const FIELD_KEYS = { t: ["comment", "textarea"], v: ["findings", "input"] };
 const STEP_KEYS = { j: "next", k: "previous" };
 const FIRST_AGREEMENT = 7;
+const SAVE = ".st-key-save-stay button";
 
 class PanelKeys {
   constructor(viewer, signal) {
@@ -24,16 +25,21 @@ class PanelKeys {
     if (done) event.preventDefault();
   }
 
-  /** Esc in a field of the read: back to the image. */
-  #leave({ key }, target) {
+  /** In a field of the read: Esc back to the image, Ctrl+S saves what is typed. */
+  #leave(event, target) {
+    const { key } = event;
+    const saves = isSave(event);
     const fields = Object.values(FIELD_KEYS).map(([name]) => this.#selector(name)).join(",");
-    if (key !== "Escape" || !target.closest(fields)) return false;
-    target.blur();
+    if (!(saves || key === "Escape") || !target.closest(fields)) return false;
+    target.blur(); // which tells the server what was typed
     this.viewer.root.focus({ preventScroll: true });
+    if (saves) press(document.querySelector(SAVE));
     return true;
   }
 
   #act(event) {
+    // Where there is nothing to save, the browser must not offer to save the page.
+    if (isSave(event)) return !document.querySelector(SAVE);
     if (event.ctrlKey || event.metaKey || this.viewer.sheet.open) return false;
     const digit = Number(/^Digit([1-9])$/.exec(event.code)?.[1] ?? 0);
     if (event.altKey) return digit > 0 && !event.shiftKey && this.#choose(digit);
@@ -67,6 +73,10 @@ class PanelKeys {
   #selector(name) {
     return `.st-key-${name}-${this.viewer.image.id}`;
   }
+}
+
+function isSave({ ctrlKey, metaKey, shiftKey, altKey, key }) {
+  return (ctrlKey || metaKey) && !shiftKey && !altKey && key.toLowerCase() === "s";
 }
 
 function press(button) {
