@@ -8,6 +8,7 @@ from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
+from app.services.case_details import CaseDetailsService
 from app.services.container import Services
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
@@ -84,9 +85,10 @@ def build_services(settings: Settings) -> Services:
             unaided_first=settings.unaided_first,
             more_findings=settings.more_findings,
         ),
-        viewing=ViewingService(access, images, models),
+        viewing=ViewingService(store, access, images, models),
         tuning=tuning,
         sampling=sampling,
+        details=CaseDetailsService(store, access, models, unaided_first=settings.unaided_first),
         levels=LevelService(store, access, models, scoring),
         governance=GovernanceService(
             store, access, models, Rules(settings.min_cases, settings.second_approval)

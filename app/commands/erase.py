@@ -6,11 +6,15 @@ import argparse
 import os
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from app.commands.shared import agreed, operator, store_of
 from app.opening import anchor_of
 from app.settings import load_settings
 from ddad_core.errors import RequestError
+
+if TYPE_CHECKING:
+    from app.store.erasure_repository import ErasureRows
 
 EXIT_LEFT = 1
 _SHOWN = 20
@@ -62,15 +66,20 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"image {image.id}: {image.label}, taken in {image.added_at:%Y-%m-%d}")
     if len(found.images) > _SHOWN:
         print(f"and {len(found.images) - _SHOWN} more")
-    counts = ", ".join(f"{count} {name}" for name, count in asdict(found.rows).items())
+    counts = _in_words(found.rows)
     if not agreed(arguments, f"Erase for good: {counts}, and their files?"):
         print("Nothing was erased.")
         return 0
     done = erasing.erase(person, which, reason)
-    print("Erased: " + ", ".join(f"{count} {name}" for name, count in asdict(done.rows).items()))
+    print(f"Erased: {_in_words(done.rows)}")
     print("Backups made before still hold them until you remove those backups.")
     for copy in automatic_copies(settings.home / FOLDER):
         print(f"So does the automatic copy {copy}.")
     for words in done.left:
         print(f"{words} `ddad-admin doctor --sweep` tries again.", file=sys.stderr)
     return EXIT_LEFT if done.left else 0
+
+
+def _in_words(rows: ErasureRows) -> str:
+    named = ((name.replace("_", " "), count) for name, count in asdict(rows).items())
+    return ", ".join(f"{count} {name}" for name, count in named)

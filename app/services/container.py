@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.services.access import Access
 from app.services.accounts import AccountsService
 from app.services.audit import AuditService
+from app.services.case_details import CaseDetailsService
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
@@ -40,6 +41,7 @@ class Services:
     worklist: WorklistService
     reading: ReadingService
     viewing: ViewingService
+    details: CaseDetailsService
     tuning: TuningService
     sampling: SamplingService
     levels: LevelService

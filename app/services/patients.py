@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.services.access import Access
 from app.services.people import Action, Person
@@ -19,12 +20,14 @@ class OtherImage:
         label: What the worklist calls it.
         facts: View and age in one line, unknown ones left out.
         verdict: This reader's latest verdict, or None if unread by them.
+        taken_in: When.
     """
 
     image_id: int
     label: str
     facts: str
     verdict: str | None
+    taken_in: datetime
 
     @property
     def status(self) -> str:
@@ -85,4 +88,4 @@ class PatientService:
 def _other(image: ImageRecord, verdict: str | None) -> OtherImage:
     age = None if image.age_years is None else f"{image.age_years:.0f} y"
     facts = " · ".join(part for part in (image.view, age) if part)
-    return OtherImage(image.id, image.label, facts, verdict)
+    return OtherImage(image.id, image.label, facts, verdict, image.added_at)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-from app.store.records import Agreement, Box, ImageRecord, Verdict
+from app.store.records import Agreement, Box, ImageRecord, RejectedRegion, Verdict
 from ddad_core.errors import RequestError
+from ddad_core.evaluation.thresholds import is_flagged
 from ddad_core.vocabulary import MAP_TITLES
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
@@ -32,6 +33,7 @@ FINDINGS = (
 """The 14 categories of VinBigData."""
 COMMENT_LIMIT = 4000
 MAX_BOXES = 100
+MAX_REJECTED = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ReadDraft:
         ai_visible: Whether the overlay was on.
         seconds: From opening the case, idle time left out, or None.
         agreement: One of ``AGREEMENTS`` by map name.
+        rejected: Regions of the model's maps that are no finding.
     """
 
     verdict: str
@@ -63,6 +66,7 @@ class ReadDraft:
     ai_visible: bool
     seconds: float | None
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
+    rejected: tuple[RejectedRegion, ...] = ()
 
 
 def check(draft: ReadDraft, image: ImageRecord, findings: tuple[str, ...]) -> None:
@@ -97,10 +101,29 @@ def check(draft: ReadDraft, image: ImageRecord, findings: tuple[str, ...]) -> No
     if len(draft.boxes) > MAX_BOXES:
         problem = f"There are {len(draft.boxes)} boxes, {MAX_BOXES} at most."
         raise RequestError(problem, "Delete some.")
-    for box in draft.boxes:
-        numbers = (box.x, box.y, box.width, box.height)
-        inside = box.x + box.width <= image.width + 0.5 and box.y + box.height <= image.height + 0.5
-        positive = box.x >= 0 and box.y >= 0 and box.width > 0 and box.height > 0
-        if not (all(map(math.isfinite, numbers)) and positive and inside):
-            problem = "A box lies outside the image."
-            raise RequestError(problem, "Delete it and draw it again.")
+    if not all(_lies_within(box, image) for box in draft.boxes):
+        problem = "A box lies outside the image."
+        raise RequestError(problem, "Delete it and draw it again.")
+    if len(draft.rejected) > MAX_REJECTED or not all(_exists(r, image) for r in draft.rejected):
+        problem = "What was said of the AI's regions is not understood."
+        raise RequestError(problem, "Reload the page and reject them again.")
+
+
+def _lies_within(box: Box | RejectedRegion, image: ImageRecord) -> bool:
+    numbers = (box.x, box.y, box.width, box.height)
+    inside = box.x + box.width <= image.width + 0.5 and box.y + box.height <= image.height + 0.5
+    positive = box.x >= 0 and box.y >= 0 and box.width > 0 and box.height > 0
+    return all(map(math.isfinite, numbers)) and positive and inside
+
+
+def _exists(region: RejectedRegion, image: ImageRecord) -> bool:
+    """Whether there can be such a region in a map of this image."""
+    values = (region.pixel_threshold, region.peak, region.peak_x, region.peak_y)
+    return (
+        region.map_name in MAP_TITLES
+        and all(map(math.isfinite, values))
+        and is_flagged(region.peak, region.pixel_threshold)
+        and region.x <= region.peak_x <= region.x + region.width
+        and region.y <= region.peak_y <= region.y + region.height
+        and _lies_within(region, image)
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from app.services.models import (
 from app.services.people import Action, Person
 from app.services.read_draft import FINDINGS, ReadDraft, check
 from app.services.scoring import ScoringService
+from app.services.unaided import UnaidedFirst
 from app.services.worklist import describe
 from app.store.records import ImageRecord, NewRead, ReadRecord, ScoreRecord
 from app.store.unit_of_work import UnitOfWork
@@ -158,7 +158,7 @@ class ReadingService(Drafting):
         more_findings: tuple[str, ...] = (),
     ) -> None:
         super().__init__(store, access)
-        self.unaided_first = unaided_first
+        self._unaided = UnaidedFirst(store, access, always=unaided_first)
         self.findings = tuple(dict.fromkeys((*FINDINGS, *more_findings)))
         self._images = images
         self._models = models
@@ -190,7 +190,7 @@ class ReadingService(Drafting):
         image = self._image(image_id)
         suggested = self._models.choose(image.age_years)
         card = self._models.card(model_name) if model_name else suggested
-        hidden = self._hides(reader, image, unaided=unaided)
+        hidden = self._unaided.hides(reader, image.id, unaided=unaided)
         judgement, refusal = None, UNAIDED if hidden else ""
         try:
             judgement = None if hidden else self._judgement(image, card)
@@ -219,13 +219,6 @@ class ReadingService(Drafting):
             history=history,
             unaided=hidden,
         )
-
-    def _hides(self, reader: Person, image: ImageRecord, *, unaided: bool) -> bool:
-        """Whether nothing of the AI may be seen yet: who cannot read has no verdict to protect."""
-        if not (unaided or self.unaided_first) or not self._access.may(reader, Action.READ):
-            return False
-        with self._store.reading() as repositories:
-            return repositories.reads.latest(image.id, reader.name) is None
 
     def _judgement(self, image: ImageRecord, card: Card) -> Judgement:
         point = self._models.operating_point(card.name)
@@ -270,7 +263,7 @@ class ReadingService(Drafting):
         self._access.require(reader, Action.READ)
         image = self._image(image_id)
         check(draft, image, self.findings)
-        hidden = self._hides(reader, image, unaided=unaided)
+        hidden = self._unaided.hides(reader, image.id, unaided=unaided)
         new = NewRead(
             image_id=image.id,
             reader=reader.name,
@@ -280,16 +273,24 @@ class ReadingService(Drafting):
             comment=draft.comment.strip(),
             seconds_to_verdict=draft.seconds,
             boxes=draft.boxes,
+            rejected=draft.rejected,
             ai_visible=False,
             stage="unaided" if hidden else "aided",
             agreement={} if hidden else dict(draft.agreement),
         )
-        with suppress(UncalibratedError):  # such a model said nothing: it was a read without one
+        try:
             new = self._with_evidence(new, image, model_name, draft)
-            if hidden:
-                new = replace(
-                    new, map_name=None, pixel_threshold=None, opacity=None, ai_visible=False
-                )
+        except UncalibratedError:  # such a model said nothing: it was a read without one
+            new = replace(new, rejected=())
+        if hidden:
+            new = replace(
+                new,
+                map_name=None,
+                pixel_threshold=None,
+                opacity=None,
+                ai_visible=False,
+                rejected=(),
+            )
         with self._store.writing() as repositories:
             earlier = repositories.reads.history(image.id, reader.name)
             saved = repositories.reads.append(new)
@@ -345,6 +346,7 @@ def _on_record(read: ReadRecord) -> dict[str, Any]:
         "confidence": read.confidence,
         "findings": list(read.findings),
         "boxes": len(read.boxes),
+        "rejected_regions": len(read.rejected),
         "model": read.model_name,
         "operating_point": read.operating_point_id,
         "ai_visible": read.ai_visible,

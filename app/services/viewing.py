@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.services.access import Access
-from app.services.images import StoredImages
+from app.services.images import Picture, StoredImages
 from app.services.models import ModelService
 from app.services.people import Action, Person
-from app.services.reading import CaseView
+from app.services.reading import PREVIEW_SIDE, CaseView
+from app.store.records import ImageRecord
+from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 from ddad_core.imaging.prepare import Display
 from ddad_core.imaging.stored import pack
@@ -33,10 +35,26 @@ class Explanation:
     b: bytes
 
 
-class ViewingService:
-    """Pixels in full and reconstructions of cases that are open; keeps nothing."""
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """Another image of the patient, to compare an open case with.
 
-    def __init__(self, access: Access, images: StoredImages, models: ModelService) -> None:
+    Attributes:
+        image: Its record.
+        picture: As a case opens with it.
+    """
+
+    image: ImageRecord
+    picture: Picture
+
+
+class ViewingService:
+    """Pixels in full, reconstructions and a patient's other images; keeps nothing."""
+
+    def __init__(
+        self, store: UnitOfWork, access: Access, images: StoredImages, models: ModelService
+    ) -> None:
+        self._store = store
         self._access = access
         self._images = images
         self._models = models
@@ -69,3 +87,27 @@ class ViewingService:
         # Networks see the image stretched from its lowest to its highest value.
         low, high = case.display.intercept, case.display.highest
         return Explanation(size, (high - low) / 255, low, pack(a), pack(b))
+
+    def beside(self, reader: Person, case: CaseView, other_id: int) -> Beside:
+        """Another image of an open case's patient; that it was looked at goes on record.
+
+        Raises:
+            ForbiddenError: The reader may not look at cases.
+            RequestError: There is no such image of this patient.
+            FilesError: The pixels are missing or damaged.
+        """
+        self._access.require(reader, Action.VIEW_CASES)
+        with self._store.reading() as repositories:
+            other = repositories.images.get(other_id)
+        if other is None or other.id == case.image.id or not _same_patient(other, case.image):
+            problem = f"Case number {other_id} is no other image of this patient."
+            raise RequestError(problem, "Choose one from the list.")
+        found = Beside(other, self._images.picture(other, PREVIEW_SIDE))
+        with self._store.writing() as repositories:
+            subject, after = f"image {other.id}", {"beside": case.image.id, "ai_shown": False}
+            repositories.audit.append(reader.did("view", subject, after=after))
+        return found
+
+
+def _same_patient(one: ImageRecord, other: ImageRecord) -> bool:
+    return one.patient is not None and one.patient == other.patient

@@ -27,7 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.store import proposal_schema  # noqa: F401 - its tables are copied, too
+from app.store import (
+    proposal_schema,  # noqa: F401 - its tables are copied, too
+    region_schema,  # noqa: F401 - its table is copied, too
+)
 from app.store.engine import read_only
 from app.store.errors import StoreError, as_store_error
 from app.store.migrate import HEAD_REVISION, revision_seen_by

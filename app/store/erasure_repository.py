@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from app.store.records import ImageRecord
+from app.store.region_schema import RejectedRegionRow
 from app.store.rows import columns_of, plain
 from app.store.sample_schema import AuditSampleMemberRow
 from app.store.schema import BoxRow, DraftRow, ImageRow, InstallationRow, ReadRow, ScoreRow
@@ -30,6 +31,7 @@ class ErasureRows:
         reads: Revisions of reads.
         boxes: Of boxes.
         drafts: Of unsaved reads.
+        rejected_regions: Of regions of maps that were rejected with reads.
     """
 
     images: int = 0
@@ -37,6 +39,7 @@ class ErasureRows:
     reads: int = 0
     boxes: int = 0
     drafts: int = 0
+    rejected_regions: int = 0
 
 
 class ErasureRepository:
@@ -61,7 +64,7 @@ class ErasureRepository:
 
     def rows(self, image_ids: Sequence[int]) -> ErasureRows:
         """How many rows there are of these images."""
-        found = [0, 0, 0, 0]
+        found = [0] * 5
         for ids in _chunks(image_ids):
             reads = select(ReadRow.id).where(ReadRow.image_id.in_(ids))
             for place, (table, condition) in enumerate(
@@ -70,6 +73,7 @@ class ErasureRepository:
                     (ReadRow, ReadRow.image_id.in_(ids)),
                     (BoxRow, BoxRow.read_id.in_(reads)),
                     (DraftRow, DraftRow.image_id.in_(ids)),
+                    (RejectedRegionRow, RejectedRegionRow.read_id.in_(reads)),
                 )
             ):
                 statement = select(func.count()).select_from(table).where(condition)
@@ -93,6 +97,7 @@ class ErasureRepository:
             for statement in (
                 delete(AuditSampleMemberRow).where(AuditSampleMemberRow.image_id.in_(ids)),
                 delete(BoxRow).where(BoxRow.read_id.in_(reads)),
+                delete(RejectedRegionRow).where(RejectedRegionRow.read_id.in_(reads)),
                 delete(ReadRow).where(ReadRow.image_id.in_(ids)),
                 delete(ScoreRow).where(ScoreRow.image_id.in_(ids)),
                 delete(DraftRow).where(DraftRow.image_id.in_(ids)),

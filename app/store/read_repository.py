@@ -10,12 +10,15 @@ from sqlalchemy import Connection, RowMapping, Select, exists, insert, select
 from sqlalchemy.orm import aliased
 
 from app.store.errors import StoreError
-from app.store.records import Box, BoxRecord, NewRead, ReadRecord
+from app.store.records import Box, BoxRecord, NewRead, ReadRecord, RejectedRegion
+from app.store.region_schema import RejectedRegionRow
 from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import BoxRow, ImageRow, ReadRow
 
-_READ_COLUMNS = columns_of(ReadRow, ReadRecord, without="boxes")
+_PARTS = ("boxes", "rejected")
+_READ_COLUMNS = columns_of(ReadRow, ReadRecord, without=_PARTS)
 _BOX_COLUMNS = columns_of(BoxRow, BoxRecord)
+_REGION_COLUMNS = columns_of(RejectedRegionRow, RejectedRegion)
 # Databases limit the number of values in one statement.
 _READS_PER_QUERY = 500
 
@@ -41,13 +44,14 @@ class ReadRepository:
             .limit(1)
         ).one_or_none()
         statement = insert(ReadRow).values(
-            **values_of(new, without="boxes"),
+            **values_of(new, without=_PARTS),
             revision=1 if replaced is None else replaced.revision + 1,
             replaces_id=None if replaced is None else replaced.id,
             saved_at=self._now(),
         )
         row = self._connection.execute(statement.returning(*_READ_COLUMNS)).mappings().one()
-        return ReadRecord(**plain(row), boxes=self._add_boxes(row["id"], new.boxes))
+        boxes = self._add_boxes(row["id"], new.boxes)
+        return ReadRecord(**plain(row), boxes=boxes, rejected=self._reject(row["id"], new.rejected))
 
     def latest(self, image_id: int, reader: str) -> ReadRecord | None:
         """The reader's last revision for this image, or None."""
@@ -98,6 +102,10 @@ class ReadRepository:
         """How many boxes they have."""
         return count_of(self._connection, BoxRow)
 
+    def count_rejected(self) -> int:
+        """How many regions were rejected with them; `iter_all` streams these with their reads."""
+        return count_of(self._connection, RejectedRegionRow)
+
     def _lock_image(self, image_id: int) -> None:
         """Keep the image there, and its reads' numbers free, until the read is saved.
 
@@ -118,6 +126,17 @@ class ReadRepository:
         self._connection.execute(insert(BoxRow), rows)
         return self._boxes_of([read_id])[read_id]
 
+    def _reject(
+        self, read_id: int, regions: Sequence[RejectedRegion]
+    ) -> tuple[RejectedRegion, ...]:
+        rows = [
+            {**values_of(region), "read_id": read_id, "index": index}
+            for index, region in enumerate(regions)
+        ]
+        if rows:
+            self._connection.execute(insert(RejectedRegionRow), rows)
+        return tuple(regions)
+
     def _fetch(self, statement: Select[Any]) -> list[ReadRecord]:
         rows = self._connection.execute(statement).mappings().all()
         reads: list[ReadRecord] = []
@@ -126,9 +145,14 @@ class ReadRepository:
         return reads
 
     def _with_boxes(self, rows: Sequence[RowMapping]) -> Iterator[ReadRecord]:
-        boxes = self._boxes_of([row["id"] for row in rows])
+        ids = [row["id"] for row in rows]
+        boxes, rejected = self._boxes_of(ids), self._rejected_of(ids)
         for row in rows:
-            yield ReadRecord(**plain(row), boxes=boxes.get(row["id"], ()))
+            yield ReadRecord(
+                **plain(row),
+                boxes=boxes.get(row["id"], ()),
+                rejected=tuple(rejected.get(row["id"], ())),
+            )
 
     def _boxes_of(self, read_ids: Sequence[int]) -> dict[int, tuple[BoxRecord, ...]]:
         statement = (
@@ -141,6 +165,19 @@ class ReadRepository:
             box = BoxRecord(**plain(row))
             boxes[box.read_id] = (*boxes.get(box.read_id, ()), box)
         return boxes
+
+    def _rejected_of(self, read_ids: Sequence[int]) -> dict[int, list[RejectedRegion]]:
+        table = RejectedRegionRow
+        statement = (
+            select(table.read_id, *_REGION_COLUMNS)
+            .where(table.read_id.in_(read_ids))
+            .order_by(table.read_id, table.index)
+        )
+        found: dict[int, list[RejectedRegion]] = {}
+        for row in self._connection.execute(statement).mappings():
+            values = plain(row)
+            found.setdefault(values.pop("read_id"), []).append(RejectedRegion(**values))
+        return found
 
 
 def _reads() -> Select[Any]:

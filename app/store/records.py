@@ -42,6 +42,33 @@ class Box:
     label: str = ""
 
 
+@dataclass(frozen=True)
+class RejectedRegion:
+    """A region of a map that a reader called no finding.
+
+    Attributes:
+        map_name: The map.
+        pixel_threshold: That the region was found with, in the map's units.
+        x: Its outline in image pixels, from the top left corner.
+        y: See ``x``.
+        width: See ``x``.
+        height: See ``x``.
+        peak: Highest value in it.
+        peak_x: Middle of the map's cell with that value, in image pixels.
+        peak_y: See ``peak_x``.
+    """
+
+    map_name: str
+    pixel_threshold: float
+    x: float
+    y: float
+    width: float
+    height: float
+    peak: float
+    peak_x: float
+    peak_y: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageDescription:
     """What is known of an image besides its pixels and its thumbnail.
@@ -264,7 +291,7 @@ class ReadContent:
         map_name: The map shown last.
         pixel_threshold: The lowest map value that was painted.
         opacity: Of the overlay, 0 to 1.
-        ai_visible: Whether the reader had seen score or map before the verdict.
+        ai_visible: Whether the map lay on the image when the read was saved.
         seconds_to_verdict: From opening the image to the verdict, idle time left out.
         stage: "unaided" where the verdict was asked for before anything of the AI was shown.
         agreement: What the reader thinks of maps, by name.
@@ -292,9 +319,10 @@ class ReadContent:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRead(ReadContent):
-    """A read to append; the boxes are numbered in the order given."""
+    """A read to append; boxes and rejected regions are numbered in the order given."""
 
     boxes: tuple[Box, ...] = ()
+    rejected: tuple[RejectedRegion, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,3 +348,4 @@ class ReadRecord(ReadContent):
     replaces_id: int | None
     saved_at: datetime
     boxes: tuple[BoxRecord, ...] = ()
+    rejected: tuple[RejectedRegion, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def columns_of(
-    table: type[Base], record: type[DataclassInstance], *, without: str = ""
+    table: type[Base], record: type[DataclassInstance], *, without: Collection[str] = ()
 ) -> tuple[ColumnElement[Any], ...]:
     """The columns of a table that a record holds, so that no other is fetched."""
-    return tuple(table.__table__.c[f.name] for f in fields(record) if f.name != without)
+    return tuple(table.__table__.c[f.name] for f in fields(record) if f.name not in without)
 
 
-def values_of(new: DataclassInstance, *, without: str = "") -> dict[str, Any]:
+def values_of(new: DataclassInstance, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Field values by name, one level deep: nested values are left to the column types."""
-    return {f.name: getattr(new, f.name) for f in fields(new) if f.name != without}
+    return {f.name: getattr(new, f.name) for f in fields(new) if f.name not in without}
 
 
 def plain(row: RowMapping) -> dict[str, Any]:

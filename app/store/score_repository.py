@@ -58,6 +58,12 @@ class ScoreRepository:
         statement = _of_model(model_name, model_hash).order_by(ScoreRow.image_id)
         return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
 
+    def of_image(self, image_id: int) -> list[ScoreRecord]:
+        """Every score of one image, the first one first."""
+        statement = select(*_COLUMNS).where(ScoreRow.image_id == image_id)
+        statement = statement.order_by(ScoreRow.scored_at, ScoreRow.id)
+        return [ScoreRecord(**plain(row)) for row in self._connection.execute(statement).mappings()]
+
     def list_all(self) -> list[ScoreRecord]:
         """Every score under every version of every model, the first one first."""
         statement = select(*_COLUMNS).order_by(ScoreRow.id)

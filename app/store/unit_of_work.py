@@ -131,7 +131,7 @@ class UnitOfWork:
                 return
             alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
             with alone.connect() as connection:
-                for table in ("boxes", "reads", "scores", "drafts", "images"):
+                for table in ("boxes", "rejected_regions", "reads", "scores", "drafts", "images"):
                     connection.exec_driver_sql(f"VACUUM {table}")
         except sqlite3.DatabaseError as error:
             raise as_store_error(driver_error(error)) from error

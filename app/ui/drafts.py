@@ -9,10 +9,10 @@ from typing import Any
 from app.services.people import Action
 from app.services.read_draft import AGREEMENTS, VERDICTS
 from app.services.reading import CaseView
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from app.ui.context import Context
-from app.ui.session import Draft
-from app.ui.viewer import ViewerData, parse_boxes
+from app.ui.session import Draft, OpenCase
+from app.ui.viewer import ViewerData, ViewerState, parse_boxes
 
 
 def saved_draft(view: CaseView) -> Draft:
@@ -27,6 +27,7 @@ def saved_draft(view: CaseView) -> Draft:
         comment=read.comment,
         agreement=dict(read.agreement),
         boxes=plain_boxes(read.boxes),
+        rejected=read.rejected,
     )
 
 
@@ -43,18 +44,21 @@ def boxes_of(draft: Draft, data: ViewerData) -> tuple[Box, ...]:
     return parse_boxes([asdict(box) for box in draft.boxes], data)
 
 
-def keep(context: Context, view: CaseView, draft: Draft, boxes: Sequence[Box]) -> None:
+def keep(context: Context, case: OpenCase, draft: Draft, shown: ViewerState) -> None:
     """Have the store keep what has changed; one write at most, and none without a change."""
-    wanted = _content_of(draft) if changed(view, draft, boxes) else None
+    wanted = _content_of(draft) if changed(case, draft, shown) else None
     if wanted != draft.kept:
-        context.services.reading.keep_draft(context.reader, view.image.id, wanted)
+        context.services.reading.keep_draft(context.reader, case.view.image.id, wanted)
         draft.kept = wanted
 
 
-def changed(view: CaseView, draft: Draft, boxes: Sequence[Box]) -> bool:
-    """Whether the draft, with these boxes, differs from what is saved."""
-    draft.boxes = plain_boxes(boxes)
-    return _content_of(draft) != _content_of(saved_draft(view))
+def changed(case: OpenCase, draft: Draft, shown: ViewerState) -> bool:
+    """Whether the draft, with what is on the image, differs from what is saved."""
+    draft.boxes, draft.rejected = plain_boxes(shown.boxes), shown.rejected
+    saved = saved_draft(case.view)
+    # Those of another model's maps are not on the screen, so that they are not taken back either.
+    saved.rejected = case.data.known(saved.rejected)
+    return _content_of(draft) != _content_of(saved)
 
 
 def plain_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
@@ -70,6 +74,7 @@ def _content_of(draft: Draft) -> dict[str, Any]:
         "comment": draft.comment,
         "agreement": dict(draft.agreement),
         "boxes": [asdict(box) for box in draft.boxes],
+        "rejected": [asdict(region) for region in draft.rejected],
     }
 
 
@@ -90,6 +95,7 @@ def _draft_of(content: Mapping[str, Any], findings: Sequence[str]) -> Draft:
             Box(b["x"], b["y"], b["width"], b["height"], b["label"])
             for b in content.get("boxes") or ()
         ),
+        rejected=tuple(RejectedRegion(**region) for region in content.get("rejected") or ()),
     )
     draft.kept = dict(content)
     return draft

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from contextlib import suppress
 
 import streamlit as st
@@ -35,20 +34,24 @@ def read_panel(context: Context, state: Session, case: OpenCase, shown: ViewerSt
     chrome.section("Your read")
     _verdicts(draft, image_id)
     draft.confidence = st.segmented_control(
-        "Confidence, 1 a guess to 5 certain",
+        "Confidence, 1 a guess to 5 certain · Alt 1 – 5",
         CONFIDENCES,
         default=draft.confidence,
         key=f"confidence-{image_id}",
     )
     draft.findings = st.multiselect(
-        "Findings",
+        "Findings · V",
         context.services.reading.findings,
         default=draft.findings,
         placeholder="Choose findings",
         key=f"findings-{image_id}",
     )
     draft.comment = st.text_area(
-        "Comment", value=draft.comment, height=68, max_chars=4000, key=f"comment-{image_id}"
+        "Comment · T",
+        value=draft.comment,
+        height=68,
+        max_chars=4000,
+        key=f"comment-{image_id}",
     )
     _agreement(draft, view, shown)
     count = len(shown.boxes)
@@ -56,12 +59,12 @@ def read_panel(context: Context, state: Session, case: OpenCase, shown: ViewerSt
         f"{count} {'box' if count == 1 else 'boxes'} drawn. "
         + ("Draw with the Box tool (B)." if not count else "Saved with the read.")
     )
-    keep(context, view, draft, shown.boxes)
+    keep(context, case, draft, shown)
     if state.problem:
         st.error(state.problem, icon=":material/error:")
     with st.container(key="save-bar"):
         _save_buttons(context, state, case)
-    _history(view)
+    _last_saved(view)
 
 
 def _agreement(draft: Draft, view: CaseView, shown: ViewerState) -> None:
@@ -71,7 +74,7 @@ def _agreement(draft: Draft, view: CaseView, shown: ViewerState) -> None:
     if name not in titles:
         return
     said = st.segmented_control(
-        f"The map {titles[name]} is",
+        f"The map {titles[name]} is · Alt 7 8 9",
         list(AGREEMENT_TITLES),
         default=draft.agreement.get(name),
         format_func=AGREEMENT_TITLES.__getitem__,
@@ -87,16 +90,23 @@ def _verdicts(draft: Draft, image_id: int) -> None:
     columns = st.columns(2)
     for i, (verdict, key) in enumerate(VERDICT_KEYS.items()):
         with columns[i % 2]:
-            pressed = st.button(
+            st.button(
                 verdict.capitalize(),
                 type="primary" if draft.verdict == verdict else "secondary",
                 shortcut=key,
                 key=f"verdict-{verdict}-{image_id}",
                 width="stretch",
+                on_click=_take_verdict,
+                args=(image_id, verdict),
             )
-        if pressed and draft.verdict != verdict:
-            draft.verdict = verdict
-            st.rerun()
+
+
+def _take_verdict(image_id: int, verdict: str) -> None:
+    """Before the page run: one that a next key ends early would lose it."""
+    draft = session().drafts.get(image_id)
+    if draft is not None:
+        draft.verdict = verdict
+        session().problem = ""
 
 
 def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
@@ -112,7 +122,6 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
         st.button(
             f"{_save_word(view, draft)} and {'next' if following is not None else 'finish'}",
             type="primary",
-            disabled=draft.verdict is None,
             shortcut="Ctrl+Enter",
             width="stretch",
             help="Choose a verdict first" if draft.verdict is None else None,
@@ -122,7 +131,8 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
     with columns[1]:
         st.button(
             "Save",
-            disabled=draft.verdict is None,
+            shortcut="Ctrl+S",
+            key="save-stay",
             width="stretch",
             on_click=_save,
             args=(context, None, False),
@@ -130,7 +140,8 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
 
 
 def _save_word(view: CaseView, draft: Draft) -> str:
-    return "Keep" if view.read is not None and draft.kept is None else "Save"
+    saved = view.read is not None and view.read.stage == "aided"
+    return "Keep" if saved and draft.kept is None else "Save"
 
 
 def _commit_button(context: Context, draft: Draft) -> None:
@@ -138,7 +149,6 @@ def _commit_button(context: Context, draft: Draft) -> None:
     st.button(
         "Save and show the AI",
         type="primary",
-        disabled=draft.verdict is None,
         shortcut="Ctrl+Enter",
         width="stretch",
         help="Choose a verdict first" if draft.verdict is None else None,
@@ -156,8 +166,13 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     view = case.view
     image_id = view.image.id
     draft = _latest(state, view)
+    if draft.verdict is None:  # the buttons wait for no page run after the verdict's key
+        state.problem = "Choose a verdict first."
+        return
     shown = _shown(case)
-    if view.read is not None and not changed(view, draft, shown.boxes):
+    # Who saw the AI only after the first verdict and keeps it says so by saving once more.
+    seen = view.read is not None and view.read.stage == "aided"
+    if view.read is not None and seen and not changed(case, draft, shown):
         state.drafts.pop(image_id, None)
         state.case, state.problem = None, ""
         state.notice = (
@@ -203,6 +218,7 @@ def _submission(draft: Draft, shown: ViewerState, *, seconds: float) -> ReadDraf
         ai_visible=shown.ai_visible,
         seconds=round(seconds, 2),
         agreement=dict(draft.agreement),  # type: ignore[arg-type]  # of a control's own options
+        rejected=shown.rejected,
     )
 
 
@@ -215,7 +231,7 @@ def step(context: Context, image_id: int | None) -> None:
         if Action.READ in context.allowed:
             draft = _latest(state, view)
             with suppress(DdadError):  # what is wrong is told when the next case is opened
-                keep(context, view, draft, shown.boxes)
+                keep(context, state.case, draft, shown)
     if image_id is not None:
         state.open(image_id)
 
@@ -234,25 +250,20 @@ def _latest(state: Session, view: CaseView) -> Draft:
     draft.comment = widget_value(f"comment-{image_id}", draft.comment)
     draft.findings = widget_value(f"findings-{image_id}", draft.findings)
     draft.confidence = widget_value(f"confidence-{image_id}", draft.confidence)
+    for verdict in VERDICT_KEYS:
+        if widget_value(f"verdict-{verdict}-{image_id}", False):  # pressed a moment ago
+            draft.verdict = verdict
+    for layer in view.judgement.maps if view.judgement else ():
+        said = draft.agreement.pop(layer.name, None)
+        if said := widget_value(f"agreement-{image_id}-{layer.name}", said):
+            draft.agreement[layer.name] = said
     return draft
 
 
-def _history(view: CaseView) -> None:
-    if not view.history:
+def _last_saved(view: CaseView) -> None:
+    if view.read is None:
         return
-    latest = view.history[-1]
     st.caption(
-        f"Saved as {latest.verdict} on {local(latest.saved_at)}, revision "
-        f"{latest.revision}. Saving again adds a revision and keeps this one."
+        f"Saved as {view.read.verdict} on {local(view.read.saved_at)}, revision "
+        f"{view.read.revision}. Saving again adds a revision and keeps this one."
     )
-    if len(view.history) > 1:
-        with st.expander(f"{len(view.history)} revisions"):
-            st.html(
-                "".join(
-                    f'<div class="ddad-facts">{r.revision}. {local(r.saved_at)}: '
-                    f"{html.escape(r.verdict)}, {len(r.boxes)} boxes"
-                    + (f", {html.escape(r.comment)}" if r.comment else "")
-                    + "</div>"
-                    for r in view.history
-                )
-            )

@@ -14,6 +14,7 @@ from typing import Any
 import streamlit as st
 
 from app.services.batches import Batch
+from app.services.case_details import CaseDetails
 from app.services.intake import IntakeOutcome
 from app.services.operating_change import Change
 from app.services.patients import RelatedImages
@@ -22,7 +23,7 @@ from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
 from app.store.proposal_records import ProposalRecord
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from app.ui.viewer import ViewerData
 
 LONGEST_PAUSE = 60.0
@@ -39,6 +40,7 @@ class Draft:
         comment: As typed.
         agreement: What is thought of maps, by name.
         boxes: As drawn when the draft was kept; those on the screen count while it is there.
+        rejected: Regions that are no finding; likewise.
         kept: What the database has of it; None for nothing.
     """
 
@@ -48,6 +50,7 @@ class Draft:
     comment: str = ""
     agreement: dict[str, str] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()
+    rejected: tuple[RejectedRegion, ...] = ()
     kept: dict[str, Any] | None = None
 
 
@@ -81,10 +84,12 @@ class OpenCase:
         clock: Time spent on it.
         map_name: The map last seen on the screen; the one shown first until another is chosen.
         related: The patient's other images, and those in conflict with this one.
+        details: What else is on record of it.
     """
 
     view: CaseView
     data: ViewerData
+    details: CaseDetails
     clock: ReadingClock = field(default_factory=ReadingClock)
     map_name: str = ""
     related: RelatedImages = field(default_factory=RelatedImages)

@@ -64,7 +64,7 @@ def test_a_chosen_map_is_painted_stored_and_kept_for_the_next_case(eight_map_ser
     expect(page.locator(".ddad-viewer")).to_have_count(1)
     assert painted(page) == ["r_intra"]
     page.get_by_role("button", name="Abnormal Shortcut A").click()
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save Shortcut Ctrl + S").click()
     page.get_by_text("Saved as abnormal").wait_for()
     assert painted(page) == ["r_intra"]
 
@@ -88,7 +88,7 @@ def test_threshold_set_by_hand_outlives_saving(eight_map_server, page, enter):
         page.keyboard.press("]")
     page.wait_for_timeout(600)  # the report waits for the last of a run of keys
     page.get_by_role("button", name="Normal Shortcut N").click()
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save Shortcut Ctrl + S").click()
     page.get_by_text("Saved as normal").wait_for()
     page.wait_for_timeout(300)
     assert (viewer.get_attribute("data-map"), viewer.get_attribute("data-threshold")) == (

@@ -80,7 +80,7 @@ def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page,
 
     page.get_by_role("button", name="Abnormal").click()
     page.get_by_label("Comment").fill("=left lower zone")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save Shortcut Ctrl + S").click()
     page.get_by_text("Saved as abnormal").wait_for()
 
     reads = list(csv.DictReader(io.StringIO(exported(page, "Reads as CSV"))))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from app.store import proposal_schema  # noqa: F401 - its tables belong to the metadata
+from app.store import (
+    proposal_schema,  # noqa: F401 - its tables belong to the metadata
+    region_schema,  # noqa: F401 - its table belongs to the metadata
+)
 from app.store.engine import create_store_engine
 from app.store.schema import Base
 

@@ -7,16 +7,22 @@ from functools import partial
 
 import streamlit as st
 
+from app.services.case_details import CaseDetails
+from app.services.patients import RelatedImages
 from app.services.people import Action
 from app.services.reading import CaseView
 from app.ui import chrome
+from app.ui.casedetails import case_details
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
 from app.ui.readpanel import read_panel, step
 from app.ui.related import related_images
 from app.ui.session import OpenCase, ReadingClock, Session, session, widget_value
+from app.ui.times import local
 from app.ui.viewer import (
+    BesideImage,
+    OthersBoxes,
     Palette,
     ViewerData,
     reported_wants,
@@ -44,7 +50,7 @@ def show(context: Context) -> None:
         return
     case = _gather(context, state, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
-    with left:
+    with left, st.container(key="viewer-pane"):
         has = _bring_wanted(context, case)
         shown = viewer(case.data, has=has)
         state.saw_map(shown.map_name)
@@ -54,6 +60,8 @@ def show(context: Context) -> None:
         _evidence(context, state, case.view)
         if Action.READ in context.allowed:
             read_panel(context, state, case, shown)
+        titles = {model.name: model.title for model in context.services.models.summaries()}
+        case_details(case.view, case.details, titles)
         if case.view.image.attribution:
             st.caption(f"Image: {case.view.image.attribution}")
 
@@ -68,14 +76,19 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
         )
         if image_id not in state.drafts and (left := kept_draft(context, view)):
             state.drafts[image_id] = left
+        details = context.services.details.of_case(
+            context.reader, image_id, view.model.name, unaided=state.unaided
+        )
+        related = context.services.patients.others_of(context.reader, view.image)
         data = _viewer_data(view, state.map_name, context.services.reading.findings)
+        data = replace(data, others=_boxes_of(details), comparable=_comparable(related))
         if kept is not None:  # the picture is here already, and only what the AI says is new
             data = replace(data, pixels=kept.data.pixels, pixels_size=kept.data.pixels_size)
         if image_id in state.drafts:
-            data = replace(data, boxes=boxes_of(state.drafts[image_id], data))
-        related = context.services.patients.others_of(context.reader, view.image)
+            draft = state.drafts[image_id]
+            data = replace(data, boxes=boxes_of(draft, data), rejected=data.known(draft.rejected))
         clock = kept.clock if kept else ReadingClock()
-        state.case = OpenCase(view, data, clock, related=related)
+        state.case = OpenCase(view, data, details, clock, related=related)
         return state.case
     kept.clock.tick()
     return kept
@@ -86,7 +99,7 @@ def _viewer_data(view: CaseView, chosen_map: str, findings: tuple[str, ...]) -> 
     image, judgement = view.image, view.judgement
     maps = judgement.maps if judgement else ()
     default = judgement.default_map if judgement else ""
-    return ViewerData(
+    data = ViewerData(
         image_id=image.id,
         width=image.width,
         height=image.height,
@@ -109,6 +122,24 @@ def _viewer_data(view: CaseView, chosen_map: str, findings: tuple[str, ...]) -> 
         pixels_size=(view.display.width, view.display.height),
         findings=findings,
     )
+    return replace(data, rejected=data.known(view.read.rejected if view.read else ()))
+
+
+def _boxes_of(details: CaseDetails) -> tuple[OthersBoxes, ...]:
+    return tuple(
+        OthersBoxes(one.who, plain_boxes(one.read.boxes))
+        for one in details.others
+        if one.read.boxes
+    )
+
+
+def _comparable(related: RelatedImages) -> tuple[tuple[int, str], ...]:
+    """The patient's other images in words, the one taken in last first."""
+    ordered = sorted(related.of_patient, key=lambda one: one.taken_in, reverse=True)
+    return tuple(
+        (one.image_id, " · ".join(filter(None, (one.label, one.facts, local(one.taken_in)))))
+        for one in ordered
+    )
 
 
 def _bring_wanted(context: Context, case: OpenCase) -> str:
@@ -122,9 +153,30 @@ def _bring_wanted(context: Context, case: OpenCase) -> str:
         if wants.explanation and case.data.explanation is None:
             found = viewing.explain(context.reader, view)
             case.data = replace(case.data, explanation=found)
+        if wants.beside != (case.data.beside.image_id if case.data.beside else 0):
+            # Let go of as soon as it is looked at no more: a session holds one picture, or two.
+            case.data = replace(case.data, beside=_beside(context, case, wants.beside))
     except DdadError as error:
         st.toast(str(error), icon=":material/error:")
     return wants.has
+
+
+def _beside(context: Context, case: OpenCase, image_id: int) -> BesideImage | None:
+    if not image_id:
+        return None
+    found = context.services.viewing.beside(context.reader, case.view, image_id)
+    display = found.picture.display
+    return BesideImage(
+        image_id=image_id,
+        title=dict(case.data.comparable)[image_id],
+        width=found.image.width,
+        height=found.image.height,
+        pixels=display.pixels,
+        pixels_size=(display.width, display.height),
+        slope=display.slope,
+        intercept=display.intercept,
+        window=display.window,
+    )
 
 
 def _head(context: Context, state: Session, view: CaseView) -> None:
@@ -136,8 +188,8 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
         patient = f" · {view.image.patient}" if view.image.patient else ""
         chrome.facts_line(view.image.label, f"{position}{view.facts}{patient}")
     for column, way, icon, key, word in (
-        (columns[1], -1, ":material/chevron_left:", "previous", "Previous case"),
-        (columns[2], 1, ":material/chevron_right:", "next", "Next case"),
+        (columns[1], -1, ":material/chevron_left:", "previous", "Previous case (K)"),
+        (columns[2], 1, ":material/chevron_right:", "next", "Next case (J)"),
     ):
         neighbour = state.neighbour(way)
         with column:

@@ -20,13 +20,22 @@ from typing import Any
 
 import streamlit as st
 
-from app.services.read_draft import MAX_BOXES
-from app.ui.viewer.data import Palette, ViewerData, ViewerState, ViewerWants
+from app.services.read_draft import MAX_BOXES, MAX_REJECTED
+from app.ui.viewer.data import (
+    BesideImage,
+    OthersBoxes,
+    Palette,
+    ViewerData,
+    ViewerState,
+    ViewerWants,
+)
 from app.ui.viewer.reports import parse_boxes, parse_state, parse_wants
 from ddad_core.overlay import OPACITY
 from ddad_core.types import Window
 
 __all__ = [
+    "BesideImage",
+    "OthersBoxes",
     "Palette",
     "ViewerData",
     "ViewerState",
@@ -54,14 +63,17 @@ _SCRIPTS = (
     "history.js",
     "boxeditor.js",
     "panes.js",
+    "beside.js",
     "painter.js",
     "readout.js",
     "gestures.js",
     "keytable.js",
     "keys.js",
+    "panelkeys.js",
     "cheatsheet.js",
     "mapchoice.js",
     "sidepanel.js",
+    "fullscreen.js",
     "toolbar.js",
     "loader.js",
     "viewer.js",
@@ -142,12 +154,33 @@ def pack(data: ViewerData, *, fill: bool = False, has: str = "") -> bytes:
         "spacing_mm": data.spacing_mm,
         "initial_map": data.initial_map,
         "boxes": [asdict(box) for box in data.boxes],
+        "rejected": [
+            {"map": r.map_name, "threshold": r.pixel_threshold, "cell": data.cell_of(r)}
+            for r in data.rejected
+        ],
         "description": data.description,
         "fill": fill,
         "ai_visible": data.ai_visible,
         "opacity": OPACITY,
         "max_boxes": MAX_BOXES,
+        "max_rejected": MAX_REJECTED,
         "findings": data.findings,
+        "others": [
+            {"who": one.who, "boxes": [asdict(box) for box in one.boxes]} for one in data.others
+        ],
+        "comparable": [{"id": key, "title": words} for key, words in data.comparable],
+        "beside": data.beside
+        and {
+            "id": data.beside.image_id,
+            "title": data.beside.title,
+            "width": data.beside.width,
+            "height": data.beside.height,
+            "pixels": part(data.beside.pixels),
+            "pixels_size": data.beside.pixels_size,
+            "slope": data.beside.slope,
+            "intercept": data.beside.intercept,
+            "window": window(data.beside.window),
+        },
         "pixels": None if data.pixels_key == has else part(data.pixels),
         "pixels_size": data.pixels_size or (data.width, data.height),
         "palettes": [{"name": one.name, "colors": part(one.colors)} for one in data.palettes],

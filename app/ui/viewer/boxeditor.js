@@ -95,36 +95,57 @@ class BoxEditor {
   // ---- regions the AI found --------------------------------------------------------------------
 
   regionKey(region) {
-    return `${this.state.map}:${region.peakCell}`;
+    return `${this.#mapsKey}:${this.state.map}:${region.peakCell}`;
   }
 
   isRejected(region) {
-    return this.state.rejected.includes(this.regionKey(region));
+    return this.state.rejected.some((one) => this.#names(one, region));
   }
 
   isAccepted(region) {
-    return this.state.boxes.some((box) => box.region === this.regionKey(region));
+    return this.state.boxes.some((box) => this.#isOf(box, region));
+  }
+
+  /** A map's values are another model's under another key. */
+  get #mapsKey() {
+    return this.viewer.image.header.maps_key;
+  }
+
+  #names({ maps_key: maps, map, cell }, region) {
+    return maps === this.#mapsKey && map === this.state.map && cell === region.peakCell;
+  }
+
+  /** Whether a box was made of a region, now or before it was saved. */
+  #isOf(box, region) {
+    if (box.region === this.regionKey(region)) return true;
+    const made = this.#boxOf(region);
+    return made !== null && ["x", "y", "width", "height"].every((side) => box[side] === made[side]);
+  }
+
+  #boxOf({ box: { x, y, width, height } }) {
+    return boxBetween({ x, y }, { x: x + width, y: y + height }, this.viewer.image);
   }
 
   /** Make a region a box of the reader's own. */
   accept(region) {
     if (this.isAccepted(region)) return;
-    const { x, y, width, height } = region.box;
-    const box = boxBetween({ x, y }, { x: x + width, y: y + height }, this.viewer.image);
+    const box = this.#boxOf(region);
     const { boxes, rejected } = this.state;
     if (!box || boxes.length >= this.viewer.image.header.max_boxes) return;
-    const key = this.regionKey(region);
-    const kept = rejected.filter((other) => other !== key);
-    this.#set([...boxes, { ...box, region: key }], boxes.length, { rejected: kept });
+    const kept = rejected.filter((one) => !this.#names(one, region));
+    this.#set([...boxes, { ...box, region: this.regionKey(region) }], boxes.length, { rejected: kept });
   }
 
   /** Set a region aside, with the box made of it; or take it up again. */
   reject(region) {
-    const { boxes, rejected } = this.state;
-    const key = this.regionKey(region);
-    const without = rejected.filter((other) => other !== key);
-    const next = without.length < rejected.length ? without : [...rejected, key];
-    this.#set(boxes.filter((box) => box.region !== key), -1, { rejected: next });
+    const { boxes, rejected, map } = this.state;
+    const without = rejected.filter((one) => !this.#names(one, region));
+    const isNew = without.length === rejected.length;
+    if (isNew && without.length >= this.viewer.image.header.max_rejected) return;
+    const { threshold } = this.viewer;
+    const entry = { maps_key: this.#mapsKey, map, threshold, cell: region.peakCell };
+    const next = isNew ? [...rejected, entry] : without;
+    this.#set(boxes.filter((box) => !this.#isOf(box, region)), -1, { rejected: next });
   }
 
   // ---- undo ------------------------------------------------------------------------------------

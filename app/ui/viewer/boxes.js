@@ -3,6 +3,7 @@
 // they are on the stage, whichever way the image is turned.
 
 const BOX_COLOR = "#7ee787";
+const OTHERS_COLOR = "#d2a8ff";
 const GRAB = 6;
 const TOUCH_GRAB = 16;
 const MIN_BOX_ON_STAGE = 4;
@@ -86,6 +87,18 @@ function drawBox(context, box, view, { selected, caption }) {
     }
   }
   if (caption) drawCaption(context, caption, x, y >= 26 ? y - 13 : y + 15);
+}
+
+/** A box of another reader: to be seen, never to be changed. */
+function drawOthersBox(context, box, view, who) {
+  const { x, y, width, height } = view.toStage(box);
+  context.setLineDash([3, 3]);
+  context.lineWidth = 1.5;
+  context.strokeStyle = OTHERS_COLOR;
+  context.strokeRect(x, y, width, height);
+  context.setLineDash([]);
+  const caption = [who, box.label].filter(Boolean).join(" · ");
+  drawCaption(context, caption, x, y + height + 13, OTHERS_COLOR);
 }
 
 /** Words on a dark ground, their middle at y. */

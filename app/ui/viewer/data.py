@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from app.services.read_draft import FINDINGS
 from app.services.reading import MapLayer
 from app.services.viewing import Explanation
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
+from ddad_core.overlay import MapRegion, map_regions
 from ddad_core.types import Window
 
 COLOR_BYTES = 256 * 3
@@ -21,6 +27,29 @@ class Palette:
 
     name: str
     colors: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OthersBoxes:
+    """Boxes of another reader's latest read."""
+
+    who: str
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True)
+class BesideImage:
+    """Another image of the patient, for a pane of its own; as in `ViewerData`."""
+
+    image_id: int
+    title: str
+    width: int
+    height: int
+    pixels: bytes = field(repr=False)
+    pixels_size: tuple[int, int]
+    slope: float
+    intercept: float
+    window: Window
 
 
 @dataclass(frozen=True)
@@ -46,6 +75,10 @@ class ViewerData:
         pixels_size: (width, height) of ``pixels``; None: the image's own.
         explanation: What modules A and B reconstruct, once it was asked for.
         findings: What a box may be named.
+        rejected: Regions of these maps that are rejected to start with.
+        others: Boxes of other readers, shown on request.
+        comparable: The patient's other images, as (key, words).
+        beside: The one of them that was asked for.
     """
 
     image_id: int
@@ -66,6 +99,10 @@ class ViewerData:
     pixels_size: tuple[int, int] | None = None
     explanation: Explanation | None = None
     findings: tuple[str, ...] = FINDINGS
+    rejected: tuple[RejectedRegion, ...] = ()
+    others: tuple[OthersBoxes, ...] = ()
+    comparable: tuple[tuple[int, str], ...] = ()
+    beside: BesideImage | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -87,6 +124,62 @@ class ViewerData:
         by_name = {layer.name: layer for layer in self.maps}
         chosen = by_name.get(name) if isinstance(name, str) else None
         return chosen or by_name.get(self.initial_map)
+
+    def region_at(self, name: str, threshold: float, cell: int) -> RejectedRegion | None:
+        """The region of a map whose highest value lies in a cell, counted in rows from the top.
+
+        The browser names it so: what is stored of a region is worked out here. None without one.
+        """
+        layer = next((layer for layer in self.maps if layer.name == name), None)
+        if layer is None or not 0 <= cell < layer.size**2 or not math.isfinite(threshold):
+            return None
+        place = divmod(cell, layer.size)
+        found = next((r for r in self._regions(layer, threshold) if r.peak_cell == place), None)
+        if found is None:
+            return None
+        wide, high = self.width / layer.size, self.height / layer.size
+        return RejectedRegion(
+            map_name=name,
+            pixel_threshold=threshold,
+            x=found.left * wide,
+            y=found.top * high,
+            width=(found.right + 1 - found.left) * wide,
+            height=(found.bottom + 1 - found.top) * high,
+            peak=found.peak,
+            peak_x=(place[1] + 0.5) * wide,
+            peak_y=(place[0] + 0.5) * high,
+        )
+
+    def cell_of(self, region: RejectedRegion) -> int:
+        """The cell with a region's highest value, as `region_at` takes it; -1 without its map."""
+        layer = next((layer for layer in self.maps if layer.name == region.map_name), None)
+        if layer is None:
+            return -1
+        column = math.floor(region.peak_x * layer.size / self.width)
+        return math.floor(region.peak_y * layer.size / self.height) * layer.size + column
+
+    def known(self, regions: Iterable[RejectedRegion]) -> tuple[RejectedRegion, ...]:
+        """Those of the regions that these maps have: other models' are not."""
+        found = []
+        for region in regions:
+            here = self.region_at(region.map_name, region.pixel_threshold, self.cell_of(region))
+            if here is not None and math.isclose(here.peak, region.peak, rel_tol=1e-6):
+                found.append(region)
+        return tuple(found)
+
+    def _regions(self, layer: MapLayer, threshold: float) -> list[MapRegion]:
+        key = (layer.name, threshold)
+        if key not in self._found:
+            values = np.frombuffer(zlib.decompress(layer.values), "<f4")
+            # As the browser compares: a 64-bit threshold with values that were 32-bit.
+            values = values.reshape(layer.size, layer.size).astype(np.float64)
+            self._found[key] = map_regions(values, threshold)
+        return self._found[key]
+
+    @functools.cached_property
+    def _found(self) -> dict[tuple[str, float], list[MapRegion]]:
+        """Regions by map and threshold, found once: every click asks for them again."""
+        return {}
 
     @functools.cached_property
     def pixels_key(self) -> str:
@@ -122,6 +215,7 @@ class ViewerState:
         pixel_threshold: Threshold of that map, in its units.
         opacity: Opacity of the overlay, 0 to 1.
         ai_visible: Whether the overlay is shown; False without maps.
+        rejected: Regions of these maps that are rejected now.
     """
 
     image_id: int
@@ -130,6 +224,7 @@ class ViewerState:
     pixel_threshold: float
     opacity: float
     ai_visible: bool
+    rejected: tuple[RejectedRegion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,11 +234,13 @@ class ViewerWants:
     Attributes:
         full: The image in full.
         explanation: What modules A and B reconstruct, under the maps now shown.
+        beside: The key of another image of the patient, to compare with; 0 for none.
         has: The ``pixels_key`` of the picture it has and need not be sent again.
     """
 
     full: bool = False
     explanation: bool = False
+    beside: int = 0
     has: str = ""
 
 

@@ -105,7 +105,8 @@ class Gestures {
   }
 
   #click(point, event) {
-    this.viewer.editor.select(boxUnder(this.viewer.state.boxes, this.viewer.view, point, this.grab));
+    const { editor, state, view } = this.viewer;
+    if (point.pane.kind !== "beside") editor.select(boxUnder(state.boxes, view, point, this.grab));
     if (event.pointerType !== "touch") return; // a mouse's second click arrives as dblclick
     const before = this.tapped;
     const second = before && event.timeStamp - before.at < DOUBLE_TAP_MS
@@ -163,6 +164,7 @@ class Gestures {
 
   #leftDrag(point) {
     const { boxes, selected, tool } = this.viewer.state;
+    if (point.pane.kind === "beside") return this.#besideDrag(point, tool);
     const hit = selected >= 0 && hitBox(boxes[selected], this.viewer.view, point, this.grab);
     if (isHandle(hit)) return this.#resizeDrag(selected, hit);
     // With another tool the inside of a selected box still does what the tool does: a box is a
@@ -178,6 +180,17 @@ class Gestures {
     return drags[tool]();
   }
 
+  /** On another image nothing is marked or measured: it is looked at, and windowed on its own. */
+  #besideDrag(point, tool) {
+    const other = this.viewer.comparison.shown;
+    if (tool === "zoom") return this.#zoomDrag(point);
+    if (tool !== "window" || !other) return this.#panDrag();
+    return windowDrag(other.window, (window) => {
+      other.setWindow(window);
+      this.viewer.changed();
+    });
+  }
+
   #panDrag() {
     return { move: ({ stepX, stepY }) => this.viewer.pan(stepX, stepY) };
   }
@@ -188,14 +201,8 @@ class Gestures {
 
   #windowDrag() {
     const { window: before, preset } = this.viewer.state;
-    // A table cannot be made wider: a drag starts from the straight line over its range.
-    const shape = before.function === "lut" ? "linear" : before.function;
     return {
-      move: ({ dx, dy }) => {
-        const center = before.center + (dy * before.width) / WINDOW_DRAG;
-        const width = before.width * Math.exp(dx / WINDOW_DRAG);
-        this.viewer.setWindow({ name: "", function: shape, center, width, table: null });
-      },
+      ...windowDrag(before, (window) => this.viewer.setWindow(window)),
       cancel: () => this.viewer.setWindow(before, preset),
     };
   }
@@ -250,6 +257,7 @@ class Gestures {
   #cursorAt(point) {
     if (this.panHeld) return "";
     const { boxes, selected, tool } = this.viewer.state;
+    if (point.pane.kind === "beside") return TOOL_CURSORS[["box", "ruler"].includes(tool) ? "pan" : tool];
     const hit = selected >= 0 && hitBox(boxes[selected], this.viewer.view, point);
     if (isHandle(hit)) return CURSORS[hit];
     if (hit && (hit === "edge" || tool === "box")) return "move";
@@ -273,6 +281,20 @@ class Gestures {
       if (error.name !== "NotFoundError") throw error;
     }
   }
+}
+
+/** A drag that widens the window sideways and moves its centre up and down. */
+function windowDrag(before, set) {
+  // A table cannot be made wider: a drag starts from the straight line over its range.
+  const shape = before.function === "lut" ? "linear" : before.function;
+  return {
+    move: ({ dx, dy }) => {
+      const center = before.center + (dy * before.width) / WINDOW_DRAG;
+      const width = before.width * Math.exp(dx / WINDOW_DRAG);
+      set({ name: "", function: shape, center, width, table: null });
+    },
+    cancel: () => set(before),
+  };
 }
 
 const CURSORS = {

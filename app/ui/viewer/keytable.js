@@ -55,6 +55,8 @@ const KEY_TABLE = [
     }],
     ["S", "Side by side: image, overlay, and what modules A and B reconstruct",
       { s: (viewer) => viewer.toggleSideBySide() }],
+    ["Y", "Compare with the patient's next image, after the last with none",
+      { y: (viewer) => viewer.comparison.withNext() }],
     ["E", "Full screen", { e: (viewer) => viewer.toggleFullScreen() }],
     ["0", "Reset window, inversion, orientation and zoom", { 0: (viewer) => viewer.reset() }],
   ]],
@@ -97,7 +99,20 @@ const KEY_TABLE = [
     ["Esc", "Abandon the drag, deselect, back to the window tool", {
       escape: (viewer) => viewer.leave(),
     }],
+    ["Q", "Show or hide other readers' boxes, once your own read is saved",
+      { q: (viewer) => viewer.toggle("othersShown") }],
     ["?", "This list", { "?": (viewer) => viewer.sheet.toggle() }],
+  ]],
+  // These work beside the image, too: panelkeys.js, and the buttons' own shortcuts.
+  ["The read beside the image", [
+    ["N  A  U  X", "Verdict: normal, abnormal, uncertain, unreadable", {}],
+    ["Alt 1 – 5", "Confidence, a guess to certain; once more to take it back", {}],
+    ["V", "Findings: type to search, Enter to choose, Esc back to the image", {}],
+    ["T", "Comment; Esc back to the image", {}],
+    ["Alt 7  8  9", "The map in view is helpful, misleading, missed the finding", {}],
+    ["Ctrl Enter", "Save and go on", {}],
+    ["Ctrl S", "Save and stay", {}],
+    ["J  K", "Next case, the case before, without saving", {}],
   ]],
 ];
 

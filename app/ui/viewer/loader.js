@@ -21,7 +21,10 @@ class Loader {
       const { root } = this.viewer;
       const { pixels_key: pixels, maps_key: maps, reconstructions } = header;
       const picture = `${header.image_id}/${header.width}x${header.height}`;
-      wanted = { picture, pixels, maps, explained: Boolean(reconstructions) };
+      wanted = {
+        picture, pixels, maps, explained: Boolean(reconstructions),
+        beside: header.beside?.id ?? 0, others: JSON.stringify([header.others, header.comparable]),
+      };
       root.setAttribute("aria-label", header.description);
       root.toggleAttribute("data-fill", header.fill);
       const before = this.wanted;
@@ -39,17 +42,19 @@ class Loader {
   async #loadImage({ header, readPart }, wanted) {
     const { viewer } = this;
     this.#clear();
-    const [base, maps, windows, reconstructions] = await Promise.all([
+    const [base, maps, windows, reconstructions, beside] = await Promise.all([
       readBase(header, readPart),
       readMaps(header, readPart),
       readWindows([header.window, ...header.presets], readPart),
       readReconstructions(header, readPart),
+      readBeside(header, readPart),
     ]);
     if (this.wanted !== wanted) return;
     const { width, height } = header;
     viewer.image = {
       key: wanted.picture, id: header.image_id, width, height, header, windows: allWindows(windows, base),
     };
+    viewer.comparison.image = beside;
     Object.assign(viewer, { base, reconstructions, view: new ViewTransform(width, height) });
     viewer.editor = new BoxEditor(viewer);
     viewer.state = freshState(header, viewer.image.windows[0]);
@@ -63,13 +68,16 @@ class Loader {
     const { viewer } = this;
     const newPixels = header.pixels && before.pixels !== wanted.pixels;
     const newMaps = before.maps !== wanted.maps;
-    const [base, maps, reconstructions] = await Promise.all([
+    const [base, maps, reconstructions, beside] = await Promise.all([
       newPixels ? readBase(header, readPart) : null,
       newMaps ? readMaps(header, readPart) : null,
       readReconstructions(header, readPart),
+      before.beside === wanted.beside ? viewer.comparison.image : readBeside(header, readPart),
     ]);
     if (this.wanted !== wanted) return;
     viewer.image.header = header;
+    viewer.comparison.image = beside;
+    viewer.toolbar.rebuildBeside(header);
     if (base) viewer.base = base;
     if (newMaps || reconstructions) viewer.reconstructions = reconstructions;
     if (newMaps) {
@@ -92,9 +100,21 @@ class Loader {
     state.aiVisible &&= maps.size > 0;
     state.sideBySide &&= maps.size > 0;
     this.problem.hidden = true;
+    this.#takeRejected(header);
     viewer.toolbar.rebuild(header, maps, viewer.image.windows);
     viewer.resized();
     viewer.changed({ fine: true });
+  }
+
+  /** What was rejected of these maps before, once: from then on it is as the reader leaves it. */
+  #takeRejected({ maps_key: key, rejected }) {
+    const { state } = this.viewer;
+    if (state.knownMaps.has(key)) return;
+    const goesOn = state.knownMaps.size > 0;
+    state.knownMaps.add(key);
+    if (rejected.length === 0) return;
+    state.rejected = [...state.rejected, ...rejected.map((one) => ({ ...one, maps_key: key }))];
+    if (goesOn) this.viewer.report(); // an earlier report said nothing of them
   }
 
   // ---- asking the server -------------------------------------------------------------------------
@@ -113,14 +133,21 @@ class Loader {
     this.#ask({ reconstructions: image.header.maps_key });
   }
 
+  /** Ask for another image of the patient, or tell that it is needed no more. */
+  wantBeside() {
+    const { image, state, comparison } = this.viewer;
+    if (!image || (state.besideId && comparison.shown)) return;
+    if (state.besideId || this.wants?.beside) this.#ask({ beside: state.besideId });
+  }
+
   /** The pixels were left out because this page had them, and it has them no more. */
   #askAgain(header) {
-    this.viewer.sendWants({ image_id: header.image_id, full: false, reconstructions: "", has: "" });
+    this.viewer.sendWants({ image_id: header.image_id, full: false, reconstructions: "", beside: 0, has: "" });
   }
 
   #ask(more) {
     const { image } = this.viewer;
-    this.wants = { full: false, reconstructions: "", ...(this.asked && this.wants), ...more };
+    this.wants = { full: false, reconstructions: "", beside: 0, ...(this.asked && this.wants), ...more };
     const key = JSON.stringify(this.wants);
     if (this.asked === key) return;
     this.asked = key;
@@ -170,6 +197,8 @@ function freshState(header, window) {
     magnifier: false,
     contours: false,
     sideBySide: false,
+    besideId: 0,
+    othersShown: false,
     palette: header.palettes[0].name,
     map: "",
     thresholds: new Map(),
@@ -178,6 +207,7 @@ function freshState(header, window) {
     aiHeld: false,
     boxes: header.boxes,
     rejected: [],
+    knownMaps: new Set(),
     selected: -1,
     draft: null,
     ruler: null,

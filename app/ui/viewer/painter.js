@@ -28,7 +28,7 @@ class Painter {
       clipTo(context, 0, 0, pane.width, pane.height);
       coarse = this.#drawPane(context, pane, fine) || coarse;
       if (viewer.state.magnifier && viewer.pointer?.pane === pane) this.#drawMagnifier(context, pane);
-      if (viewer.panes.length > 1) drawTitle(context, PANE_TITLES[pane.kind]);
+      if (viewer.panes.length > 1) drawTitle(context, viewer.comparison.titleOf(pane.kind));
       context.restore();
     }
     return coarse && !fine;
@@ -40,22 +40,24 @@ class Painter {
     context.fillRect(0, 0, pane.width, pane.height);
     const layer = viewer.layerOf(pane.kind);
     if (!layer) {
-      drawNote(context, pane, viewer.aiShown ? "Being computed" : "AI hidden");
+      const waits = pane.kind === "beside" ? "On its way" : "Being computed";
+      drawNote(context, pane, pane.kind === "beside" || viewer.aiShown ? waits : "AI hidden");
       return false;
     }
     const coarse = this.#drawLayers(context, pane.kind, layer, { fine });
-    this.#drawMarks(context);
+    if (pane.kind !== "beside") this.#drawMarks(context);
     return coarse;
   }
 
   /** The grey picture and the map over it; true if it was drawn coarsely. */
   #drawLayers(context, kind, layer, { fine = false, magnified = 1 } = {}) {
     const { viewer } = this;
-    const { state, view } = viewer;
+    const { state } = viewer;
+    const view = viewer.comparison.viewOf(kind);
     const { width, height } = view.image;
     const across = width * view.scale * (window.devicePixelRatio || 1) * magnified;
     const seen = fine ? null : seenPart(view);
-    const picture = layer.paint(state.window, state.inverted, across, seen);
+    const picture = layer.paint(viewer.comparison.windowOf(kind), state.inverted, across, seen);
     const shrunk = across / picture.width < COARSE_SCALE;
     context.save();
     context.transform(...view.matrix());
@@ -80,10 +82,15 @@ class Painter {
 
   #drawMarks(context) {
     const { viewer } = this;
-    const { boxes, selected, draft, ruler } = viewer.state;
+    const { boxes, selected, draft, ruler, othersShown } = viewer.state;
     const spacing = viewer.image.header.spacing_mm;
     const region = viewer.aiShown && viewer.side.pointedAt();
     if (region) drawOutline(context, region.box, viewer.view);
+    if (othersShown) {
+      for (const { who, boxes: theirs } of viewer.image.header.others) {
+        theirs.forEach((box) => drawOthersBox(context, box, viewer.view, who));
+      }
+    }
     const shown = draft && draft.index >= 0 ? boxes.with(draft.index, draft.box) : [...boxes];
     if (draft && draft.index < 0) shown.push(draft.box);
     shown.forEach((box, i) => {

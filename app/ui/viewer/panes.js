@@ -1,12 +1,20 @@
 // The panes of the stage: one, or side by side what there is to compare. All show the same view.
+// "beside" is another image of the patient, the others are the open case.
 
 const PANE_GAP = 2;
 const PANE_TITLES = {
   image: "Image",
   overlay: "Overlay",
+  beside: "",
   a: "Module A reconstructs",
   b: "Module B reconstructs",
 };
+
+/** What stands side by side, by the state of the viewer. */
+function paneKinds({ sideBySide, besideId }) {
+  if (sideBySide) return ["image", "overlay", "a", "b"];
+  return besideId ? ["overlay", "beside"] : ["overlay"];
+}
 
 /** Panes {kind, x, y, width, height} that fill a stage; four stand two by two. */
 function layPanes(kinds, width, height) {

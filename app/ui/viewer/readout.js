@@ -41,23 +41,27 @@ class Readout {
   }
 
   showPointer() {
-    const { pointer, view, image, base, state } = this.viewer;
-    const at = pointer && view.toImage(pointer.x, pointer.y);
-    const { width, height, header } = image;
+    const { pointer, image, state } = this.viewer;
+    const isOther = pointer?.pane?.kind === "beside";
+    const other = isOther ? this.viewer.comparison.shown : undefined;
+    const { base, view } = other ?? this.viewer;
+    const at = pointer && Boolean(other) === isOther && view.toImage(pointer.x, pointer.y);
+    const { width, height } = view.image;
+    const { header } = image;
     if (!at || at.x < 0 || at.y < 0 || at.x >= width || at.y >= height) {
       showLine(this.pointer, []);
       return;
     }
     const [across, down] = [at.x / width, at.y / height];
-    const [rowMm, columnMm] = header.spacing_mm ?? [];
-    const map = this.viewer.aiShown && this.viewer.map;
+    const [rowMm, columnMm] = (!other && header.spacing_mm) || [];
+    const map = !other && this.viewer.aiShown && this.viewer.map;
     const heat = map && mapValueAt(map, across, down);
     // A smaller picture's pixel is the mean of several of the image's.
-    const sign = this.viewer.isFull ? "" : "≈ ";
+    const sign = base.width === width ? "" : "≈ ";
     showLine(this.pointer, [
       `x ${Math.floor(at.x)}  y ${Math.floor(at.y)}`,
       columnMm && `${(at.x * columnMm).toFixed(1)}, ${(at.y * rowMm).toFixed(1)} mm`,
-      `value ${sign}${formatLevel(base.valueAt(across, down), state.window.width)}`,
+      `value ${sign}${formatLevel(base.valueAt(across, down), (other ?? state).window.width)}`,
       typeof heat === "number" && `${map.title} ${formatValue(heat, map.maximum)} ${map.unit}`,
     ]);
   }

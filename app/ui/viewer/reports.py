@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from app.services.read_draft import MAX_BOXES
-from app.store.records import Box
+from app.services.read_draft import MAX_BOXES, MAX_REJECTED
+from app.store.records import Box, RejectedRegion
 from app.ui.viewer.data import ViewerData, ViewerState, ViewerWants
 from ddad_core.overlay import OPACITY
 
@@ -38,6 +38,7 @@ def parse_state(raw: object, data: ViewerData) -> ViewerState:
         opacity=_number_within(report.get("opacity"), 0.0, 1.0, OPACITY),
         ai_visible=layer is not None
         and (visible if isinstance(visible, bool) else data.ai_visible),
+        rejected=parse_rejected(report.get("rejected"), data),
     )
 
 
@@ -47,10 +48,12 @@ def parse_wants(raw: object, data: ViewerData) -> ViewerWants:
         return ViewerWants()
     if raw.get("image_id") != data.image_id:
         return ViewerWants()
-    has = raw.get("has")
+    has, beside = raw.get("has"), raw.get("beside")
+    known = isinstance(beside, int) and beside in (key for key, _ in data.comparable)
     return ViewerWants(
         full=raw.get("full") is True,
         explanation=bool(data.maps) and raw.get("reconstructions") == data.maps_key,
+        beside=int(beside) if known else 0,
         has=has if isinstance(has, str) else "",
     )
 
@@ -61,6 +64,26 @@ def parse_boxes(raw: object, data: ViewerData) -> tuple[Box, ...]:
         return data.boxes
     boxes = (_parse_box(item, data) for item in raw[:MAX_BOXES])
     return tuple(box for box in boxes if box is not None)
+
+
+def parse_rejected(raw: object, data: ViewerData) -> tuple[RejectedRegion, ...]:
+    """The regions of these maps that were rejected; the ones to start with if it is no list."""
+    if not isinstance(raw, list):
+        return data.rejected
+    found = {region: None for item in raw[:MAX_REJECTED] if (region := _parse_region(item, data))}
+    return tuple(found)
+
+
+def _parse_region(raw: object, data: ViewerData) -> RejectedRegion | None:
+    if not isinstance(raw, Mapping) or raw.get("maps_key") != data.maps_key:
+        return None
+    name, cell = raw.get("map"), raw.get("cell")
+    threshold = _finite(raw.get("threshold"))
+    if not isinstance(name, str) or threshold is None:
+        return None
+    if isinstance(cell, bool) or not isinstance(cell, int):
+        return None
+    return data.region_at(name, threshold, cell)
 
 
 def _parse_box(raw: object, data: ViewerData) -> Box | None:

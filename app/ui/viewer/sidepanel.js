@@ -11,6 +11,9 @@ class SidePanel {
     const { root } = viewer;
     this.regions = root.querySelector(".regions");
     this.boxes = root.querySelector(".boxes");
+    this.others = root.querySelector(".others");
+    this.othersButton = this.others.querySelector("button");
+    this.othersButton.addEventListener("click", () => viewer.image && viewer.toggle("othersShown"), { signal });
     this.found = [];
     this.pointed = -1; // row under the pointer
     this.chosen = -1; // row clicked last
@@ -42,6 +45,7 @@ class SidePanel {
 
   sync() {
     this.#syncBoxes();
+    this.#syncOthers();
     const { viewer } = this;
     const wanted = viewer.map && { map: viewer.map, threshold: viewer.threshold };
     if (wanted?.map !== this.asked?.map || wanted?.threshold !== this.asked?.threshold) {
@@ -165,6 +169,21 @@ class SidePanel {
     row.addEventListener("focusin", choose);
     row.addEventListener("pointerdown", choose);
     return row;
+  }
+
+  // ---- other readers' boxes ----------------------------------------------------------------------
+
+  #syncOthers() {
+    const { state, image } = this.viewer;
+    const { others } = image.header;
+    const key = JSON.stringify([others.map(({ who, boxes }) => [who, boxes.length]), state.othersShown]);
+    if (this.othersKey === key) return;
+    this.othersKey = key;
+    this.others.hidden = others.length === 0;
+    this.others.querySelector(".count").textContent = others.reduce((n, { boxes }) => n + boxes.length, 0);
+    this.others.querySelector(".note").textContent = others.map(({ who }) => who).join(", ");
+    this.othersButton.setAttribute("aria-pressed", String(state.othersShown));
+    this.othersButton.textContent = state.othersShown ? "Hide" : "Show";
   }
 
   /** Put the focus on the finding of a box. */

@@ -12,6 +12,7 @@ class Toolbar {
     this.buttons = {};
     this.presets = this.#find(".presets");
     this.palettes = this.#find(".palettes");
+    this.beside = this.#find(".beside");
     this.maps = new MapChoice(viewer, this.#find(".maps"), signal);
     this.threshold = this.#find(".threshold");
     this.opacity = this.#find(".opacity");
@@ -20,14 +21,24 @@ class Toolbar {
   }
 
   /** Lay out what depends on the image and its maps. */
-  rebuild({ palettes }, maps, windows) {
+  rebuild(header, maps, windows) {
+    const { palettes } = header;
     const named = (name, i) => new Option(i < 9 ? `${i + 1}  ${name}` : name, String(i));
     const custom = new Option("Manual", CUSTOM_WINDOW);
     custom.hidden = true;
     this.presets.replaceChildren(...windows.map(({ name }, i) => named(name, i)), custom);
     this.palettes.replaceChildren(...palettes.map(({ name }) => new Option(name, name)));
     this.maps.rebuild(maps);
+    this.rebuildBeside(header);
     this.root.toggleAttribute("data-no-maps", maps.size === 0);
+  }
+
+  /** The patient's other images to choose from. */
+  rebuildBeside({ comparable }) {
+    const none = new Option("Compare with …", "0");
+    const options = comparable.map(({ id, title }) => new Option(title, String(id)));
+    this.beside.replaceChildren(none, ...options);
+    this.beside.parentElement.hidden = comparable.length === 0;
   }
 
   /** Show the state as it is now. */
@@ -41,6 +52,7 @@ class Toolbar {
     this.#press("ai", !state.aiVisible);
     this.presets.value = String(state.preset);
     this.palettes.value = state.palette;
+    this.beside.value = String(state.besideId);
     this.maps.sync(map, state.aiVisible);
     const hidden = !state.aiVisible;
     const dependent = [this.threshold, this.opacity, this.palettes, this.#button("contours")];
@@ -78,6 +90,10 @@ class Toolbar {
   #wireInputs() {
     const { viewer } = this;
     this.#listen(this.presets, "change", () => viewer.choosePresetAt(Number(this.presets.value)));
+    this.#listen(this.beside, "change", () => {
+      viewer.comparison.with(Number(this.beside.value));
+      viewer.root.focus({ preventScroll: true });
+    });
     this.#listen(this.palettes, "change", () => viewer.setPalette(this.palettes.value));
     this.#listen(this.threshold, "input", () => viewer.setThreshold(this.threshold.valueAsNumber));
     this.#listen(this.opacity, "input", () => viewer.setOpacity(this.opacity.valueAsNumber));

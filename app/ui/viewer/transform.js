@@ -127,6 +127,25 @@ class ViewTransform {
     return this.toStage({ x: 0, y: 0, ...this.image });
   }
 
+  /** Show the same place at the same zoom as another view, both as parts of the image's size. */
+  follow(other) {
+    const { width, height } = other.stage;
+    const { turns, flipped } = other;
+    Object.assign(this, { stage: { width, height }, turns, flipped });
+    this.fit();
+    if (other.fitted) return this;
+    this.scale *= other.scale / other.fitScale();
+    const middle = other.toImage(width / 2, height / 2);
+    const at = this.pointToStage({
+      x: (middle.x / other.image.width) * this.image.width,
+      y: (middle.y / other.image.height) * this.image.height,
+    });
+    this.x += width / 2 - at.x;
+    this.y += height / 2 - at.y;
+    this.fitted = false;
+    return this;
+  }
+
   /** [a, b, c, d, e, f] of a canvas: image coordinates to stage coordinates. */
   matrix() {
     const origin = this.pointToStage({ x: 0, y: 0 });

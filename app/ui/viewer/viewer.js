@@ -21,6 +21,7 @@ class Viewer {
     const { signal } = this.closing;
     this.loader = new Loader(this);
     this.editor = new BoxEditor(this);
+    this.comparison = new Comparison(this);
     this.painter = new Painter(this);
     this.readout = new Readout(this);
     this.bar = new ColorBar(root);
@@ -29,6 +30,7 @@ class Viewer {
     this.gestures = new Gestures(this, this.canvas, signal);
     this.sheet = new CheatSheet(this, signal);
     this.keys = new Keys(this, this.gestures, signal);
+    this.panelKeys = new PanelKeys(this, signal);
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(this.canvas);
     window.addEventListener("resize", () => this.resized(), { signal });
@@ -40,7 +42,8 @@ class Viewer {
       samples: this.samples,
       findRegions,
       get state() {
-        return { ...viewer.state, view: viewer.view, panes: viewer.panes, regions: viewer.side.found };
+        const { state, view, panes, side, comparison: { shown: beside } } = viewer;
+        return { ...state, view, panes, regions: side.found, beside };
       },
     };
   }
@@ -81,6 +84,7 @@ class Viewer {
 
   /** The grey picture of a pane; undefined if the AI's must not be seen, or is not here yet. */
   layerOf(kind) {
+    if (kind === "beside") return this.comparison.shown?.base;
     if (kind === "image" || kind === "overlay") return this.base;
     return this.aiShown ? this.reconstructions?.[kind] : undefined;
   }
@@ -117,8 +121,9 @@ class Viewer {
     this.changed();
   }
 
-  /** Turn a yes or no of the state over: "magnifier" or "contours". */
+  /** Turn a yes or no of the state over: "magnifier", "contours" or "othersShown". */
   toggle(name) {
+    if (name === "othersShown" && this.image.header.others.length === 0) return false;
     if (name === "contours" && (!this.map || !this.state.aiVisible)) return false;
     this.state[name] = !this.state[name];
     this.changed();
@@ -154,6 +159,7 @@ class Viewer {
 
   reset() {
     this.state.inverted = false;
+    this.comparison.reset();
     this.#look(() => {
       this.view.upright();
       this.view.fit();
@@ -171,18 +177,8 @@ class Viewer {
     return this.root.matches(":fullscreen") || this.root.hasAttribute("data-maximised");
   }
 
-  /** The whole screen; where a browser has no such thing for a part of a page, the whole window. */
   async toggleFullScreen() {
-    if (this.root.matches(":fullscreen")) {
-      await document.exitFullscreen();
-    } else {
-      try {
-        if (this.root.hasAttribute("data-maximised")) throw new Error("already maximised");
-        await this.root.requestFullscreen();
-      } catch {
-        this.root.toggleAttribute("data-maximised");
-      }
-    }
+    await turnFullScreen(this.root);
     this.changed();
   }
 
@@ -277,11 +273,13 @@ class Viewer {
 
   toggleSideBySide() {
     if (this.maps.size === 0) return false;
-    this.state.sideBySide = !this.state.sideBySide;
+    Object.assign(this.state, { sideBySide: !this.state.sideBySide, besideId: 0 });
     this.loader.wantReconstructions();
+    this.loader.wantBeside();
     this.resized();
     return true;
   }
+
 
   // ---- boxes and keys ----------------------------------------------------------------------------
 
@@ -329,6 +327,7 @@ class Viewer {
       image_id: state.imageId,
       maps_key: this.image.header.maps_key,
       boxes: state.boxes.map(({ region, ...box }) => box),
+      rejected: state.rejected,
       map: state.map,
       threshold: this.threshold ?? 0,
       opacity: state.opacity,
@@ -354,8 +353,7 @@ class Viewer {
     if (!this.image) return;
     const { clientWidth, clientHeight } = this.canvas;
     if (clientWidth < 2 || clientHeight < 2) return;
-    const kinds = this.state.sideBySide ? ["image", "overlay", "a", "b"] : ["overlay"];
-    this.panes = layPanes(kinds, clientWidth, clientHeight);
+    this.panes = layPanes(paneKinds(this.state), clientWidth, clientHeight);
     this.view.resize(this.panes[0].width, this.panes[0].height);
     this.loader.wantFullIfZoomed();
     this.changed({ fine: true });

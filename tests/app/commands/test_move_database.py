@@ -21,7 +21,7 @@ from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.migrate import migrate
 from app.store.proposal_records import NewDecision, NewProposal
-from app.store.records import Box, NewOperatingPoint, NewRead
+from app.store.records import Box, NewOperatingPoint, NewRead, RejectedRegion
 from app.store.schema import Base
 from app.store.unit_of_work import UnitOfWork
 from tests.postgresql import TEMPLATE, Server
@@ -55,6 +55,7 @@ def home(loaded_home: Path) -> Path:
                     ai_visible=True,
                     comment=f"é😀 {revision}",
                     boxes=(Box(0.1, 0.2, 3, 4),),
+                    rejected=(RejectedRegion("inter", 0.1, 1, 2, 3, 4, 0.7, 2.5, 3.5),),
                 )
             )
             repositories.operating_points.append(

@@ -18,7 +18,7 @@ from app.services.erasing import Which
 from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.store.account_records import AuditFilter
-from app.store.records import Box, ImageRecord
+from app.store.records import Box, ImageRecord, RejectedRegion
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
 from tests.databases import current
@@ -26,7 +26,8 @@ from tests.databases import current
 MODEL = "nih-ae-u"
 ADMIN = Person("Root", frozenset({"administrator"}))
 MARK_BYTES = 20_000
-TABLES = ("images", "scores", "reads", "boxes", "drafts")
+TABLES = ("images", "scores", "reads", "boxes", "drafts", "rejected_regions")
+REGION = RejectedRegion("inter", 0.1, 16, 16, 32, 16, 0.5, 24, 24)
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def two(
         for verdict in ("normal", "abnormal"):
             draft = ReadDraft(
                 verdict, 3, (), f"comment-on-{outcome.image_id}", (Box(1, 2, 30, 40, "box-label"),),
-                None, None, None, ai_visible=False, seconds=None,
+                "inter", 0.1, 0.5, ai_visible=True, seconds=None,
+                rejected=(REGION,),
             )  # fmt: skip
             loaded.reading.save(ana, outcome.image_id, MODEL, draft)
         with store.writing() as repositories:
@@ -90,7 +92,8 @@ def test_every_byte_of_the_patient_is_gone_and_nobody_elses(
     before = counts(loaded_home)
     done = loaded.erasing.erase(ADMIN, Which(patient=mine[0].patient), "asked by the patient")
     assert done.left == ()
-    assert vars(done.rows) == {"images": 2, "scores": 2, "reads": 4, "boxes": 4, "drafts": 2}
+    assert vars(done.rows) == {"images": 2, "scores": 2, "reads": 4, "boxes": 4, "drafts": 2,
+        "rejected_regions": 4}  # fmt: skip
     after = counts(loaded_home)
     assert {name: before[name] - after[name] for name in TABLES} == vars(done.rows)
     stored = {path: path.read_bytes() for path in loaded_home.rglob("*") if path.is_file()}
@@ -136,7 +139,7 @@ def test_reads_can_still_not_be_deleted_otherwise(
 ) -> None:
     loaded.erasing.erase(ADMIN, Which(patient=two[0].patient), "asked")
     with closing(sqlite3.connect(loaded_home / "ddad.sqlite")) as connection:
-        for table in ("reads", "boxes", "operating_points", "audit_events"):
+        for table in ("reads", "boxes", "rejected_regions", "operating_points", "audit_events"):
             if connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]:
                 with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                     connection.execute(f"DELETE FROM {table}")

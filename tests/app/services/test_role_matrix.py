@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.services.accounts import NewAccount
 from app.services.container import Services
@@ -15,6 +16,7 @@ from app.services.erasing import Which
 from app.services.evidence import EvidenceChoice
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
+from app.services.reading import CaseView
 from app.store.account_records import Role
 from app.store.proposal_records import NewProposal
 from app.store.records import NewImage
@@ -28,6 +30,8 @@ MAY: dict[str, set[str]] = {
     "open a case": {*CLINICAL, "auditor"},
     "see a case in full": {*CLINICAL, "auditor"},
     "see a case explained": {*CLINICAL, "auditor"},
+    "a patient's other image": {*CLINICAL, "auditor"},
+    "what else is on record": {*CLINICAL, "auditor"},
     "a patient's images": {*CLINICAL, "auditor"},
     "threshold evidence": {*CLINICAL, "auditor"},
     "make a performance report": {"lead", "auditor"},
@@ -95,6 +99,16 @@ def proposed(services: Services, by: str) -> int:
         return repositories.proposals.append(new).id
 
 
+def two_of_a_patient(services: Services) -> tuple[CaseView, int]:
+    """An open case and the number of another image that is said to be of its patient."""
+    ana = Person.named("setting up")
+    first, second = (row.image_id for row in services.worklist.list(ana).rows[:2])
+    with services.access._store.writing() as repositories:
+        statement = text("UPDATE images SET patient = 'P-TWO' WHERE id IN (:a, :b)")
+        repositories.images._connection.execute(statement, {"a": first, "b": second})
+    return services.reading.open_case(ana, first), second
+
+
 @pytest.fixture
 def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Callable[[Person], Any]]:
     """Every act by name; the services' own state lets each succeed for who may."""
@@ -111,6 +125,8 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "open a case": lambda p: loaded.reading.open_case(p, case.image_id),
         "see a case in full": lambda p: loaded.viewing.full_display(p, opened),
         "see a case explained": lambda p: loaded.viewing.explain(p, opened),
+        "a patient's other image": lambda p: loaded.viewing.beside(p, *two_of_a_patient(loaded)),
+        "what else is on record": lambda p: loaded.details.of_case(p, case.image_id, MODEL),
         "a patient's images": lambda p: loaded.patients.others_of(p, image),
         "threshold evidence": lambda p: loaded.tuning.evidence(p, MODEL, "reads"),
         "make a performance report": lambda p: loaded.reporting.performance(

@@ -4,11 +4,13 @@ import zlib
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from app.services import reading
 from app.services.container import Services
 from app.services.people import Person
 from app.settings import REPOSITORY
+from app.store.account_records import AuditFilter
 from ddad_core.errors import RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.imaging.geometry import to_network_grey
@@ -56,3 +58,24 @@ def test_case_read_without_the_ai_is_not_explained_before_its_verdict(
     assert case.judgement is None
     with pytest.raises(RequestError, match="Your verdict first"):
         loaded.viewing.explain(ana, case)
+
+
+def test_another_image_of_the_patient_is_shown_beside_and_that_is_on_record(
+    loaded: Services, ids: Ids, ana: Person
+) -> None:
+    first, second, third = sorted(ids.values())
+    with loaded.access._store.writing() as repositories:
+        statement = text("UPDATE images SET patient = 'P-1' WHERE id IN (:a, :b)")
+        repositories.images._connection.execute(statement, {"a": first, "b": second})
+    case = loaded.reading.open_case(ana, first)
+    found = loaded.viewing.beside(ana, case, second)
+    alone = loaded.reading.open_case(ana, second)
+    assert found.image == alone.image
+    assert vars(found.picture.display) == vars(alone.display)
+    with loaded.access._store.reading() as repositories:
+        events = repositories.audit.find(AuditFilter(subject=f"image {second}"))
+    assert {"beside": first, "ai_shown": False} in [event.after for event in events]
+    stranger = loaded.reading.open_case(ana, third)
+    for case_seen, other in ((case, third), (case, first), (stranger, first), (case, 999)):
+        with pytest.raises(RequestError, match="no other image of this patient"):
+            loaded.viewing.beside(ana, case_seen, other)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from app.store.unit_of_work import UnitOfWork
 
 ROOT = Path(__file__).parents[3]
@@ -26,11 +26,12 @@ def filled(store, new_image, new_read, new_operating_point):
     with store.writing() as repos:
         image = repos.images.add(new_image())
         repos.operating_points.append(new_operating_point())
-        repos.reads.append(new_read(image.id, boxes=(Box(0, 0, 1, 1),)))
+        region = RejectedRegion("inter", 0.5, 1, 2, 3, 4, 0.75, 2, 3)
+        repos.reads.append(new_read(image.id, boxes=(Box(0, 0, 1, 1),), rejected=(region,)))
     return image
 
 
-@pytest.mark.parametrize("table", ["reads", "boxes", "operating_points"])
+@pytest.mark.parametrize("table", ["reads", "boxes", "rejected_regions", "operating_points"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}"])
 def test_append_only_tables_refuse_changes(engine, filled, table, statement):
     with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:
@@ -43,7 +44,7 @@ REPLACING = {
 }
 
 
-@pytest.mark.parametrize("table", ["reads", "boxes", "operating_points"])
+@pytest.mark.parametrize("table", ["reads", "boxes", "rejected_regions", "operating_points"])
 def test_append_only_tables_refuse_replacement(engine, filled, table):
     statement = text(REPLACING[engine.dialect.name].format(table))
     with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:

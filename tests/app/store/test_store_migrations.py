@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
 from app.store.migrate import HEAD_REVISION, current_revision, migrate
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from app.store.schema import Base
 from app.store.unit_of_work import UnitOfWork
 from tests.postgresql import schema_on_postgresql
@@ -25,7 +25,7 @@ from tests.postgresql import schema_on_postgresql
 ROOT = Path(__file__).parents[3]
 APPEND_ONLY = (
     "boxes", "operating_points", "reads", "audit_events", "audit_samples", "audit_sample_members",
-    "proposals", "proposal_decisions",
+    "proposals", "proposal_decisions", "rejected_regions",
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_downgrade_removes_a_filled_schema(store, engine, new_image, new_read, n
     with store.writing() as repos:
         image = repos.images.add(new_image())
         for _ in range(2):
-            repos.reads.append(new_read(image.id, boxes=(Box(0, 0, 1, 1),)))
+            repos.reads.append(new_read(image.id, boxes=(Box(0, 0, 1, 1),), rejected=(REGION,)))
             repos.operating_points.append(new_operating_point())
     config = Config(ROOT / "alembic.ini")
     with engine.begin() as connection:
@@ -163,6 +163,7 @@ OLD_READ = (
     "INSERT INTO reads (image_id, reader, revision, verdict, findings, comment, ai_visible,"
     " saved_at) VALUES (1, 'ana', 1, 'normal', '[]', '', true, '2030-01-01')"
 )
+REGION = RejectedRegion("inter", 0.5, 1, 2, 3, 4, 0.75, 2, 3)
 NEW_COLUMNS = ("r_dual", "r_intra", "c_rec", "c_intra", "c_inter")
 
 
@@ -266,6 +267,22 @@ def test_one_step_down_keeps_images_with_pseudonyms(older, empty_url, new_image)
     assert migrate(empty_url) is True
     with UnitOfWork(older).reading() as repos:
         assert [image.patient for image in repos.images.list_all()] == [None, None]
+
+
+def test_one_step_down_keeps_reads_without_what_they_rejected(older, empty_url, new_read):
+    move(older, command.upgrade, "0005")
+    before = schema_of(older)
+    migrate(empty_url)
+    store = UnitOfWork(older)
+    with store.writing() as repos:
+        read = repos.reads.append(new_read(1, boxes=(Box(0, 0, 1, 1),), rejected=(REGION,)))
+    with store.reading() as repos:
+        assert repos.reads.latest(1, "ana") == read and read.rejected == (REGION,)
+    move(older, command.downgrade, "0005")
+    assert schema_of(older) == before
+    assert migrate(empty_url) is True
+    with store.reading() as repos:
+        assert [(len(r.boxes), r.rejected) for r in repos.reads.history(1)] == [(0, ()), (1, ())]
 
 
 def test_downgrade_gives_back_the_first_schema_with_its_rows(older, empty_url):

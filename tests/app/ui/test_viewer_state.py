@@ -9,12 +9,13 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.services.read_draft import MAX_BOXES
 from app.services.reading import MapLayer
 from app.services.viewing import Explanation
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from app.ui.viewer import (
     Palette,
     ViewerData,
@@ -317,3 +318,65 @@ def test_without_maps_there_is_nothing_to_explain() -> None:
     data = viewer_data(maps=(), initial_map="")
     raw = {"image_id": 7, "reconstructions": data.maps_key}
     assert not parse_wants(raw, data).explanation
+
+
+VALUES = np.zeros((4, 4), "<f4")
+VALUES[1:3, 2] = (2.0, 1.5)  # rows 1 and 2 of column 2
+VALUES[3, 0] = 1.0
+MAPPED = viewer_data(
+    maps=(MapLayer("inter", "A_inter", "", zlib.compress(VALUES.tobytes()), 4, 0.5, 2.0),)
+)
+ENTRY = {"maps_key": MAPPED.maps_key, "map": "inter", "threshold": 0.5, "cell": 6}
+REGION = RejectedRegion("inter", 0.5, 100.0, 25.0, 50.0, 50.0, 2.0, 125.0, 37.5)
+
+
+def rejected(*entries: Any, data: ViewerData = MAPPED) -> tuple[RejectedRegion, ...]:
+    return parse_state({"image_id": 7, "rejected": list(entries)}, data).rejected
+
+
+def test_what_is_kept_of_a_rejected_region_is_worked_out_from_the_map() -> None:
+    assert rejected(ENTRY, ENTRY) == (REGION,)
+    (higher,) = rejected(ENTRY | {"threshold": 1.6})
+    assert (higher.height, higher.peak) == (25.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"maps_key": "another model's"},
+        {"map": "intra"},
+        {"map": ["inter"]},
+        {"threshold": math.nan},
+        {"threshold": "0.5"},
+        {"threshold": 3.0},
+        {"cell": 10},  # in the region, but not its peak
+        {"cell": -1},
+        {"cell": 99},
+        {"cell": True},
+        {"cell": 6.0},
+    ],
+)
+def test_regions_that_the_map_does_not_have_are_left_out(change: dict[str, Any]) -> None:
+    assert rejected(ENTRY | change) == ()
+
+
+def test_what_was_rejected_before_counts_until_the_browser_says_otherwise() -> None:
+    data = replace(MAPPED, rejected=(REGION,))
+    assert parse_state(None, data).rejected == (REGION,)
+    assert parse_state({"image_id": 7, "rejected": "all"}, data).rejected == (REGION,)
+    assert rejected(data=data) == () and rejected("x", 3, data=data) == ()
+
+
+def test_only_regions_that_these_maps_have_are_known() -> None:
+    strangers = [replace(REGION, peak=1.9), replace(REGION, map_name="intra")]
+    strangers.append(replace(REGION, peak_x=12.5, peak_y=12.5))
+    assert MAPPED.known([*strangers, REGION]) == (REGION,)
+    assert viewer_data(maps=(), initial_map="").known([REGION]) == ()
+    assert MAPPED.cell_of(REGION) == 6
+
+
+@pytest.mark.parametrize("raw", [9, True, "8", 8.5, None, [8]])
+def test_only_another_image_of_the_patient_can_be_asked_for(raw: Any) -> None:
+    data = viewer_data(comparable=((8, "Earlier"),))
+    assert parse_wants({"image_id": 7, "beside": 8}, data).beside == 8
+    assert parse_wants({"image_id": 7, "beside": raw}, data).beside == 0

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 
 from app.services.reading import MapLayer
 from app.services.viewing import Explanation
-from app.store.records import Box
-from app.ui.viewer import Palette, ViewerData
+from app.store.records import Box, RejectedRegion
+from app.ui.viewer import BesideImage, OthersBoxes, Palette, ViewerData
 from ddad_core.overlay import COLOR_MAPS, color_table
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES
@@ -48,7 +48,9 @@ other_image = st.checkbox("Other image")
 other_model = st.checkbox("Other model")
 every_map = st.checkbox("Every map")
 curved = st.checkbox("Curved windows")
-large = st.checkbox("Large image")
+left, right = st.columns(2)  # one row more would push the image out of the window
+large = left.checkbox("Large image")
+more = right.checkbox("More on record")
 data = pictures.twelve_bit_image() if other_image else pictures.plain_image()
 if curved:
     data = pictures.curved_image()
@@ -58,12 +60,17 @@ if other_model:
     data = replace(data, maps=tuple(replace(m, threshold=3.5) for m in data.maps))
 if every_map:
     data = replace(data, maps=pictures.all_maps(), initial_map="c_inter")
+if more:
+    data = replace(data, comparable=((9, "Earlier PA"),), others=pictures.OTHERS)
+    data = replace(data, rejected=data.known(pictures.REJECTED))
 wants = reported_wants(st.session_state.get(viewer_key(data.image_id)), data)
 if wants.full:
     data = replace(data, pixels=pictures.large_image(full=True).pixels, pixels_size=None)
 if wants.explanation:
     data = replace(data, explanation=pictures.EXPLANATION)
-st.text(json.dumps(asdict(viewer(data, has=wants.has))))
+if wants.beside:
+    data = replace(data, beside=pictures.earlier_image())
+st.text(json.dumps({**asdict(viewer(data, has=wants.has)), "beside": wants.beside}))
 """
 
 
@@ -148,6 +155,24 @@ def large_image(full=False):
     sent = pixels if full else np.full((1200, 1500), (DARK + BRIGHT) // 2)
     shown = make_data(4, sent, pixels_size=(sent.shape[1], sent.shape[0]))
     return replace(shown, width=3000, height=2400)
+
+
+OTHERS = (OthersBoxes("Ben", (Box(30.0, 120.0, 60.0, 40.0, "Nodule or mass"),)),)
+# The hot square of A_inter of the plain image; and one of a map with another peak.
+REJECTED = (
+    RejectedRegion("inter", 2.0, 150.0, 50.0, 75.0, 50.0, HOT_VALUE, 152.3, 51.6),
+    RejectedRegion("intra", 2.0, 150.0, 50.0, 75.0, 50.0, 4.0, 152.3, 51.6),
+)
+EARLIER = {"low": 100, "high": 700}
+
+
+def earlier_image():
+    """400 x 500: the upper half dark, the lower half bright; its window has both in mid grey."""
+    pixels = np.full((500, 400), EARLIER["low"])
+    pixels[250:] = EARLIER["high"]
+    packed = zlib.compress(pixels.astype("<u2").tobytes())
+    window = Window(400.0, 1000.0)
+    return BesideImage(9, "Earlier PA", 400, 500, packed, (400, 500), 1.0, 0.0, window)
 
 
 class Page:
