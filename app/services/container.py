@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.services.access import Access
 from app.services.accounts import AccountsService
+from app.services.assigning import AssigningService
 from app.services.audit import AuditService
 from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
@@ -13,7 +14,10 @@ from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
+from app.services.presence import PresenceService
+from app.services.progress import ProgressService
 from app.services.reading import ReadingService
+from app.services.saved_views import SavedViewsService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
@@ -39,6 +43,10 @@ class Services:
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService
+    assigning: AssigningService
+    presence: PresenceService
+    saved_views: SavedViewsService
+    progress: ProgressService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""

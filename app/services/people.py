@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on.",
-    "lead": "As a reader; also changes operating points and exports.",
+    "lead": "As a reader; also assigns cases, changes operating points and exports.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, the audit trail, exports.",
 }
@@ -27,6 +27,9 @@ class Action(StrEnum):
     VIEW_CASES = "look at cases"
     TAKE_IN = "take images in"
     READ = "store reads"
+    ASSIGN = "assign cases to readers"
+    ARBITRATE = "settle disagreements"
+    SEE_DISAGREEMENTS = "see where readers disagree"
     SET_OPERATING_POINT = "change operating points"
     EXPORT = "export what is stored"
     MANAGE_USERS = "look after accounts"
@@ -37,12 +40,15 @@ class Action(StrEnum):
 _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
-    "arbiter": _CLINICAL,
-    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT},
+    "arbiter": _CLINICAL | {Action.ARBITRATE, Action.SEE_DISAGREEMENTS},
+    "lead": _CLINICAL
+    | {Action.SET_OPERATING_POINT, Action.EXPORT, Action.ASSIGN, Action.SEE_DISAGREEMENTS},
     "administrator": frozenset(
         {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE}
     ),
-    "auditor": frozenset({Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT}),
+    "auditor": frozenset(
+        {Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT, Action.SEE_DISAGREEMENTS}
+    ),
 }
 
 

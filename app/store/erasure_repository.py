@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, update
 from app.store.records import ImageRecord
 from app.store.rows import columns_of, plain
 from app.store.schema import BoxRow, DraftRow, ImageRow, InstallationRow, ReadRow, ScoreRow
+from app.store.team_schema import ArbitrationRow, AssignmentRow, BatchRow, PresenceRow
 
 ERASING = "erasing"
 """While a row of `installation` has this name, the triggers let reads and boxes be deleted."""
@@ -29,6 +30,8 @@ class ErasureRows:
         reads: Revisions of reads.
         boxes: Of boxes.
         drafts: Of unsaved reads.
+        assignments: Of cases to readers.
+        arbitrations: Of cases that were settled.
     """
 
     images: int = 0
@@ -36,6 +39,8 @@ class ErasureRows:
     reads: int = 0
     boxes: int = 0
     drafts: int = 0
+    assignments: int = 0
+    arbitrations: int = 0
 
 
 class ErasureRepository:
@@ -60,7 +65,7 @@ class ErasureRepository:
 
     def rows(self, image_ids: Sequence[int]) -> ErasureRows:
         """How many rows there are of these images."""
-        found = [0, 0, 0, 0]
+        found = [0] * 6
         for ids in _chunks(image_ids):
             reads = select(ReadRow.id).where(ReadRow.image_id.in_(ids))
             for place, (table, condition) in enumerate(
@@ -69,6 +74,8 @@ class ErasureRepository:
                     (ReadRow, ReadRow.image_id.in_(ids)),
                     (BoxRow, BoxRow.read_id.in_(reads)),
                     (DraftRow, DraftRow.image_id.in_(ids)),
+                    (AssignmentRow, AssignmentRow.image_id.in_(ids)),
+                    (ArbitrationRow, ArbitrationRow.image_id.in_(ids)),
                 )
             ):
                 statement = select(func.count()).select_from(table).where(condition)
@@ -90,6 +97,9 @@ class ErasureRepository:
             # Children first. A read and what it replaces are of one image, and both databases
             # check references when a statement ends.
             for statement in (
+                delete(PresenceRow).where(PresenceRow.image_id.in_(ids)),
+                delete(AssignmentRow).where(AssignmentRow.image_id.in_(ids)),
+                delete(ArbitrationRow).where(ArbitrationRow.image_id.in_(ids)),
                 delete(BoxRow).where(BoxRow.read_id.in_(reads)),
                 delete(ReadRow).where(ReadRow.image_id.in_(ids)),
                 delete(ScoreRow).where(ScoreRow.image_id.in_(ids)),
@@ -98,6 +108,9 @@ class ErasureRepository:
             ):
                 self._connection.execute(statement)
             self._settle_conflicts([one for one in instances if one])
+        # The name of a batch of which nothing is left says no more than whose it was.
+        left = exists().where(ImageRow.batch_id == BatchRow.id)
+        self._connection.execute(delete(BatchRow).where(~left))
         self._connection.execute(delete(InstallationRow).where(InstallationRow.name == ERASING))
 
     def _settle_conflicts(self, instances: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ SHA256_DIGITS = 64
 
 # On SQLite an id would otherwise be given again after its row is removed, and an old link or an
 # audit entry would then point at another patient's image.
-_NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -95,6 +95,7 @@ class ImageRow(Base):
     stored_as: Mapped[str] = mapped_column(server_default="png")
     stored_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
     conflict: Mapped[bool] = mapped_column(server_default=false())
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id"))
 
     __table_args__ = (
         UniqueConstraint("sha256"),
@@ -110,7 +111,8 @@ class ImageRow(Base):
         Index(None, "patient"),
         Index(None, "instance"),
         Index(None, "pixel_sha256"),
-        _NEVER_REUSE_IDS,
+        Index(None, "batch_id"),
+        NEVER_REUSE_IDS,
     )
 
 
@@ -155,7 +157,7 @@ class ScoreRow(Base):
         CheckConstraint("p_value >= 0 AND p_value <= 1", name="p_value"),
         CheckConstraint("percentile >= 0 AND percentile <= 100", name="percentile"),
         Index(None, "model_name", "model_hash", "image_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -181,7 +183,7 @@ class OperatingPointRow(Base):
         UniqueConstraint("replaces_id"),
         _sha256_length("model_hash"),
         CheckConstraint("version >= 1", name="version"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -224,7 +226,7 @@ class ReadRow(Base):
         CheckConstraint("opacity BETWEEN 0 AND 1", name="opacity"),
         CheckConstraint("seconds_to_verdict >= 0", name="seconds_to_verdict"),
         Index(None, "image_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -245,7 +247,7 @@ class BoxRow(Base):
     __table_args__ = (
         UniqueConstraint("read_id", "index"),
         CheckConstraint("width > 0 AND height > 0", name="size"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -274,7 +276,7 @@ class UserRow(Base):
         UniqueConstraint("name_key"),
         UniqueConstraint("issuer", "subject"),
         CheckConstraint("failed_attempts >= 0", name="failed_attempts"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -298,7 +300,7 @@ class SessionRow(Base):
         _sha256_length("token_sha256"),
         _one_of("method", get_args(SessionMethod)),
         Index(None, "user_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -340,3 +342,7 @@ class DraftRow(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True)
     content: Mapped[Any] = mapped_column(JSON, nullable=False)
     saved_at: Mapped[datetime]
+
+
+# The rest of the tables, which images refer to: whoever has these must have all.
+import app.store.team_schema  # noqa: E402, F401

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.store.assignment_repository import AssignmentRepository
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock
@@ -19,11 +20,18 @@ from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.presence_repository import PresenceRepository
 from app.store.read_repository import ReadRepository
+from app.store.saved_view_repository import BatchRepository, SavedViewRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
 from app.store.worklist_repository import WorklistRepository
+
+_OF_IMAGES = (
+    "arbitrations", "assignments", "presence", "boxes", "reads", "scores", "drafts", "images",
+    "batches",
+)  # fmt: skip
 
 
 def utc_now() -> datetime:
@@ -46,6 +54,10 @@ class Repositories:
     drafts: DraftRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
+    assignments: AssignmentRepository
+    presence: PresenceRepository
+    saved_views: SavedViewRepository
+    batches: BatchRepository
 
 
 class UnitOfWork:
@@ -123,7 +135,7 @@ class UnitOfWork:
                 return
             alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
             with alone.connect() as connection:
-                for table in ("boxes", "reads", "scores", "drafts", "images"):
+                for table in _OF_IMAGES:
                     connection.exec_driver_sql(f"VACUUM {table}")
         except sqlite3.DatabaseError as error:
             raise as_store_error(driver_error(error)) from error
@@ -143,4 +155,8 @@ class UnitOfWork:
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
+            assignments=AssignmentRepository(connection, self._now),
+            presence=PresenceRepository(connection, self._now),
+            saved_views=SavedViewRepository(connection, self._now),
+            batches=BatchRepository(connection, self._now),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from sqlalchemy import (
@@ -25,11 +25,28 @@ from sqlalchemy import (
     true,
 )
 
+from app.store.assignment_repository import AssignmentRepository
 from app.store.ordering import by_code_point
+from app.store.presence_repository import PresenceRepository
 from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
 from app.store.schema import ImageRow, ReadRow, ScoreRow
-from app.store.worklist_records import ModelTerms, WorklistCase, WorklistCounts, WorklistQuestion
+from app.store.worklist_records import (
+    NOBODY,
+    ModelTerms,
+    WorklistCase,
+    WorklistCounts,
+    WorklistQuestion,
+)
+from app.store.worklist_team import (
+    assigned_to,
+    assigned_to_nobody,
+    disputed,
+    has_room,
+    offered,
+    open_elsewhere,
+    to_arbitrate,
+)
 
 _IMAGE = columns_of(ImageRow, ImageRecord)
 _SCORE = columns_of(ScoreRow, ScoreRecord)
@@ -53,12 +70,27 @@ class WorklistRepository:
             terms.model.label("case_model"),
             terms.flagged.label("case_flagged"),
             terms.verdict.label("case_verdict"),
+            terms.offered.label("case_offered"),
         )
         scores = [column.label(f"score_{column.key}") for column in _SCORE]
         statement = terms.ordered(terms.matching(*_IMAGE, *scores, *extra))
         rows = self._connection.execute(statement.offset(offset).limit(limit)).mappings().all()
-        others = self._others([row["id"] for row in rows], question.reader)
-        return [_case(row, others.get(row["id"], 0)) for row in rows]
+        ids = [row["id"] for row in rows]
+        others = self._others(ids, question.reader)
+        assigned = AssignmentRepository(self._connection, self._now).readers_of(ids)
+        people: dict[int, tuple[str, ...]] = {}
+        presence = PresenceRepository(self._connection, self._now)
+        for one in presence.others(question.reader, alive_since=question.alive_since):
+            people[one.image_id] = (*people.get(one.image_id, ()), one.full_name)
+        return [
+            _case(
+                row,
+                others=others.get(row["id"], 0),
+                assigned=assigned.get(row["id"], ()),
+                open_by=people.get(row["id"], ()),
+            )
+            for row in rows
+        ]
 
     def ids(self, question: WorklistQuestion) -> list[int]:
         """The numbers of the cases asked for, in order."""
@@ -66,10 +98,19 @@ class WorklistRepository:
         return list(self._connection.scalars(terms.ordered(terms.matching(ImageRow.id))))
 
     def first_unread(self, question: WorklistQuestion) -> int | None:
-        """The first case asked for that the reader has not read, or None."""
+        """The first case asked for that waits for the reader and nobody else has open, or None."""
         terms = _Terms(question)
-        statement = terms.ordered(terms.matching(ImageRow.id).where(terms.verdict.is_(None)))
+        taken = open_elsewhere(question.reader, question.alive_since)
+        statement = terms.ordered(terms.matching(ImageRow.id).where(terms.unread, ~taken))
         return self._connection.scalar(statement.limit(1))
+
+    def without_readers(
+        self, question: WorklistQuestion, readers_per_case: int, limit: int
+    ) -> list[int]:
+        """The first of the cases asked for that fewer people have read or are to read."""
+        terms = _Terms(question)
+        statement = terms.ordered(terms.matching(ImageRow.id).where(has_room(readers_per_case)))
+        return list(self._connection.scalars(statement.limit(limit)))
 
     def counts(self, question: WorklistQuestion) -> WorklistCounts:
         """How many cases are asked for, and how many there are."""
@@ -77,7 +118,7 @@ class WorklistRepository:
         statement = terms.joined(
             func.count().filter(*terms.conditions()),
             func.count(),
-            func.count().filter(terms.verdict.is_(None)),
+            func.count().filter(terms.unread),
             func.count().filter(terms.flagged),
             func.count().filter(*terms.lacks_score()),
         )
@@ -110,6 +151,8 @@ class _Terms:
         self._question = question
         self.model = _by_age(question.models)
         self.verdict = _own_verdict(question.reader)
+        self.offered = offered(question.reader, question.readers_per_case)
+        self.unread = and_(self.verdict.is_(None), self.offered)
         self.flagged = ScoreRow.id.is_not(None) & or_(
             false(),
             *(
@@ -159,6 +202,17 @@ class _Terms:
             conditions.append(ImageRow.added_at >= asked.since)
         if asked.until is not None:
             conditions.append(ImageRow.added_at < asked.until)
+        if asked.within_days is not None:
+            since = self._question.now - timedelta(days=asked.within_days)
+            conditions.append(ImageRow.added_at >= since)
+        if asked.batch is not None:
+            conditions.append(ImageRow.batch_id == asked.batch)
+        if asked.origin is not None:
+            conditions.append(ImageRow.origin == asked.origin)
+        if asked.assigned_to == NOBODY:
+            conditions.append(assigned_to_nobody())
+        elif asked.assigned_to is not None:
+            conditions.append(assigned_to(asked.assigned_to))
         return conditions
 
     def ordered(self, statement: Select[Any]) -> Select[Any]:
@@ -175,14 +229,21 @@ class _Terms:
         )
         shown: dict[str, ColumnElement[bool]] = {
             "all": true(),
-            "unread": self.verdict.is_(None),
+            "unread": self.unread,
+            "mine": assigned_to(self._question.reader),
             "read": self.verdict.is_not(None),
             "flagged": self.flagged,
             "warned": warned,
             "uploads": ImageRow.origin == "upload",
             "gallery": ImageRow.origin == "gallery",
             # Others' verdicts must not show through before one's own is there.
-            "disagreement": and_(self.verdict.is_not(None), ImageRow.id.in_(_disputed())),
+            "disagreement": and_(
+                true() if self._question.sees_disputes else self.verdict.is_not(None),
+                ImageRow.id.in_(disputed()),
+            ),
+            "arbitration": (
+                to_arbitrate(self._question.reader) if self._question.sees_disputes else false()
+            ),
         }
         return shown[self._question.wish.show]
 
@@ -227,27 +288,6 @@ def _own_verdict(reader: str) -> Any:
     )
 
 
-def _disputed() -> Select[Any]:
-    """Cases that readers' latest verdicts call both normal and abnormal."""
-    last = (
-        select(ReadRow.image_id, ReadRow.reader, func.max(ReadRow.revision).label("revision"))
-        .group_by(ReadRow.image_id, ReadRow.reader)
-        .subquery()
-    )
-    same = and_(
-        ReadRow.image_id == last.c.image_id,
-        ReadRow.reader == last.c.reader,
-        ReadRow.revision == last.c.revision,
-    )
-    return (
-        select(ReadRow.image_id)
-        .join(last, same)
-        .where(ReadRow.verdict.in_(("normal", "abnormal")))
-        .group_by(ReadRow.image_id)
-        .having(func.count(distinct(ReadRow.verdict)) > 1)
-    )
-
-
 def _by_uncertainty(question: WorklistQuestion) -> tuple[Any, ...]:
     distance = case(
         *(
@@ -286,7 +326,9 @@ _ORDERS: dict[str, Callable[[WorklistQuestion], tuple[Any, ...]]] = {
 }
 
 
-def _case(row: Any, others: int) -> WorklistCase:
+def _case(
+    row: Any, *, others: int, assigned: tuple[str, ...], open_by: tuple[str, ...]
+) -> WorklistCase:
     scored = row["score_id"] is not None
     return WorklistCase(
         image=_record(ImageRecord, _IMAGE, row),
@@ -295,6 +337,9 @@ def _case(row: Any, others: int) -> WorklistCase:
         flagged=bool(row["case_flagged"]),
         verdict=row["case_verdict"],
         others=others,
+        offered=bool(row["case_offered"]),
+        assigned=assigned,
+        open_by=open_by,
     )
 
 

@@ -42,6 +42,8 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }
 .ddad-warning { color: #f0b27a; border-left: 2px solid #c9803f; padding: 0.1rem 0 0.1rem 0.6rem;
   margin: 0.35rem 0; font-size: 0.92rem; }
+.ddad-presence { color: #f0c48a; background: #2a2113; border: 1px solid #6b4f22;
+  border-radius: 4px; padding: 0.4rem 0.7rem; font-size: 0.92rem; }
 .ddad-score { display: flex; align-items: baseline; gap: 0.9rem; margin-top: 0.2rem; }
 .ddad-score b { font-size: 2rem; font-weight: 600; color: #eef2f6;
   font-variant-numeric: tabular-nums; line-height: 1.1; }

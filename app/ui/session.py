@@ -16,6 +16,7 @@ from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.presence import OpenElsewhere
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
@@ -117,6 +118,13 @@ class Session:
         new_password: Of an account just made or reset, to be shown once: name and password.
         audit_filter: As the audit screen last had it.
         audit_before: Where its pages begin, the first one left out.
+        tab: A random name of this tab, by which it says which case it has open.
+        present: The case it has said to have open, or None.
+        present_drawn: Whether that was drawn since it was asked last.
+        open_elsewhere: Who had that case open before.
+        taken: Cases that others have open, as last heard; stepping on skips them.
+        views: How often a saved view was chosen, so that each puts its filters into new widgets.
+        chosen: Cases marked in the worklist, to be assigned.
     """
 
     reader: Person | None = None
@@ -141,6 +149,13 @@ class Session:
     new_password: tuple[str, str] | None = field(default=None, repr=False)
     audit_filter: AuditFilter = field(default_factory=AuditFilter)
     audit_before: list[int] = field(default_factory=list)
+    tab: str = field(default_factory=lambda: secrets.token_hex(16))
+    present: int | None = None
+    present_drawn: bool = False
+    open_elsewhere: tuple[OpenElsewhere, ...] = ()
+    taken: frozenset[int] = frozenset()
+    views: int = 0
+    chosen: tuple[int, ...] = ()
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""
@@ -155,11 +170,19 @@ class Session:
             self.map_name = self.case.map_name = name
 
     def neighbour(self, step: int) -> int | None:
-        """The case ``step`` places on in the worklist's order, or None at its end."""
+        """The next case in the worklist's order that nobody else has open, or None at its end.
+
+        Args:
+            step: 1 for onward, -1 for back.
+        """
         if self.image_id not in self.order:
             return None
         at = self.order.index(self.image_id) + step
-        return self.order[at] if 0 <= at < len(self.order) else None
+        while 0 <= at < len(self.order):
+            if self.order[at] not in self.taken:
+                return self.order[at]
+            at += step
+        return None
 
     def take_notice(self) -> str:
         """The sentence to show, once."""

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.services.people import Action
 from app.services.reading import CaseView
-from app.ui import chrome
+from app.ui import chrome, presence
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
@@ -43,6 +43,7 @@ def show(context: Context) -> None:
             context.open_screen("worklist")
         return
     case = _gather(context, state, state.image_id)
+    presence.arrive(context, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
     with left:
         has = _bring_wanted(context, case)
@@ -150,7 +151,7 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
                 disabled=neighbour is None,
                 width="stretch",
                 on_click=step,
-                args=(context, neighbour),
+                args=(context, neighbour, way),
             )
 
 
