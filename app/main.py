@@ -21,7 +21,7 @@ from app.ui.chrome import apply_style, demonstration, disclaimer, who_is_here
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
 from app.ui.screens import account, audit, export, review, thresholds, upload, users, worklist
-from app.ui.session import session_of
+from app.ui.session import session, session_of
 from app.ui.sessionwatch import sessionwatch
 
 ICON = Path(__file__).parent / "ui" / "icon.png"
@@ -71,6 +71,7 @@ def _run_screen(screen: Screen, context: Context) -> None:
         with errors_shown():
             if screen.show is not review.show:
                 presence.leave(context)
+            session().listing = session().listing and screen.show is worklist.show
             screen.show(context)
     finally:
         if screen.changes_accounts:

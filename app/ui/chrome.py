@@ -39,6 +39,8 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-muted { color: #9aa5b1; }
 .ddad-facts { color: #9aa5b1; font-size: 0.92rem; }
 .ddad-facts span { white-space: nowrap; }
+.ddad-day { text-align: right; } .ddad-day b { color: #eef2f6; font-weight: 600;
+  font-variant-numeric: tabular-nums; }
 .ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }
 .ddad-warning { color: #f0b27a; border-left: 2px solid #c9803f; padding: 0.1rem 0 0.1rem 0.6rem;
   margin: 0.35rem 0; font-size: 0.92rem; }

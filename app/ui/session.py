@@ -123,8 +123,10 @@ class Session:
         present_drawn: Whether that was drawn since it was asked last.
         open_elsewhere: Who had that case open before.
         taken: Cases that others have open, as last heard; stepping on skips them.
-        views: How often a saved view was chosen, so that each puts its filters into new widgets.
-        chosen: Cases marked in the worklist, to be assigned.
+        preset: What the worklist's controls begin with.
+        views: How often that changed, so that each puts its values into new widgets.
+        views_saved: Counts saved views, so that the field for a name is empty after each.
+        listing: Whether the worklist was the screen shown last.
     """
 
     reader: Person | None = None
@@ -154,8 +156,10 @@ class Session:
     present_drawn: bool = False
     open_elsewhere: tuple[OpenElsewhere, ...] = ()
     taken: frozenset[int] = frozenset()
+    preset: Wish = field(default_factory=Wish)
     views: int = 0
-    chosen: tuple[int, ...] = ()
+    views_saved: int = 0
+    listing: bool = False
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""
