@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
@@ -10,12 +10,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    RowMapping,
     Select,
     String,
     and_,
     case,
     cast,
     distinct,
+    exists,
     false,
     func,
     literal,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.orm import aliased
 
 from app.store.assignment_repository import AssignmentRepository
 from app.store.ordering import by_code_point
@@ -66,16 +69,10 @@ class WorklistRepository:
     ) -> list[WorklistCase]:
         """The cases asked for, in order."""
         terms = _Terms(question)
-        extra = (
-            terms.model.label("case_model"),
-            terms.flagged.label("case_flagged"),
-            terms.verdict.label("case_verdict"),
-            terms.offered.label("case_offered"),
-        )
-        scores = [column.label(f"score_{column.key}") for column in _SCORE]
-        statement = terms.ordered(terms.matching(*_IMAGE, *scores, *extra))
-        rows = self._connection.execute(statement.offset(offset).limit(limit)).mappings().all()
-        ids = [row["id"] for row in rows]
+        # First which ones: sorting all of them with everything that is shown of a few is slow.
+        ordered = terms.ordered(terms.matching(ImageRow.id)).offset(offset).limit(limit)
+        ids = list(self._connection.scalars(ordered))
+        rows = {row["id"]: row for row in self._shown(terms, ids)}
         others = self._others(ids, question.reader)
         assigned = AssignmentRepository(self._connection, self._now).readers_of(ids)
         people: dict[int, tuple[str, ...]] = {}
@@ -84,12 +81,13 @@ class WorklistRepository:
             people[one.image_id] = (*people.get(one.image_id, ()), one.full_name)
         return [
             _case(
-                row,
-                others=others.get(row["id"], 0),
-                assigned=assigned.get(row["id"], ()),
-                open_by=people.get(row["id"], ()),
+                rows[number],
+                others=others.get(number, 0),
+                assigned=assigned.get(number, ()),
+                open_by=people.get(number, ()),
             )
-            for row in rows
+            for number in ids
+            if number in rows
         ]
 
     def ids(self, question: WorklistQuestion) -> list[int]:
@@ -132,6 +130,20 @@ class WorklistRepository:
         rows = self._connection.execute(statement.order_by(ImageRow.id).limit(limit)).mappings()
         return [(_record(ImageRecord, _IMAGE, row), row["case_model"]) for row in rows]
 
+    def _shown(self, terms: _Terms, ids: Sequence[int]) -> Iterator[RowMapping]:
+        """All that is shown of these cases, in no order."""
+        extra = (
+            terms.model.label("case_model"),
+            terms.flagged.label("case_flagged"),
+            terms.verdict.label("case_verdict"),
+            terms.offered.label("case_offered"),
+        )
+        scores = [column.label(f"score_{column.key}") for column in _SCORE]
+        for start in range(0, len(ids), 500):
+            statement = terms.joined(*_IMAGE, *scores, *extra)
+            statement = statement.where(ImageRow.id.in_(ids[start : start + 500]))
+            yield from self._connection.execute(statement).mappings()
+
     def _others(self, ids: Sequence[int], reader: str) -> dict[int, int]:
         found: dict[int, int] = {}
         for start in range(0, len(ids), 500):
@@ -152,7 +164,8 @@ class _Terms:
         self.model = _by_age(question.models)
         self.verdict = _own_verdict(question.reader)
         self.offered = offered(question.reader, question.readers_per_case)
-        self.unread = and_(self.verdict.is_(None), self.offered)
+        self.read = ImageRow.id.in_(_read_by(question.reader))
+        self.unread = and_(~self.read, self.offered)
         self.flagged = ScoreRow.id.is_not(None) & or_(
             false(),
             *(
@@ -231,14 +244,14 @@ class _Terms:
             "all": true(),
             "unread": self.unread,
             "mine": assigned_to(self._question.reader),
-            "read": self.verdict.is_not(None),
+            "read": self.read,
             "flagged": self.flagged,
             "warned": warned,
             "uploads": ImageRow.origin == "upload",
             "gallery": ImageRow.origin == "gallery",
             # Others' verdicts must not show through before one's own is there.
             "disagreement": and_(
-                true() if self._question.sees_disputes else self.verdict.is_not(None),
+                true() if self._question.sees_disputes else self.read,
                 ImageRow.id.in_(disputed()),
             ),
             "arbitration": (
@@ -261,9 +274,10 @@ class _Terms:
         for part in parts:
             text = text + " " + part
         found = func.lower(text).contains(word.lower(), autoescape=True)
-        # Looked up for each case, so only where the word is part of one.
         verdicts = [verdict for verdict in get_args(Verdict) if word.lower() in verdict]
-        return or_(found, self.verdict.in_(verdicts)) if verdicts else found
+        if not verdicts:
+            return found
+        return or_(found, ImageRow.id.in_(_called(self._question.reader, verdicts)))
 
 
 def _by_age(models: Sequence[ModelTerms]) -> ColumnElement[str]:
@@ -286,6 +300,17 @@ def _own_verdict(reader: str) -> Any:
         .correlate(ImageRow)
         .scalar_subquery()
     )
+
+
+def _read_by(reader: str) -> Select[Any]:
+    return select(ReadRow.image_id).where(ReadRow.reader == reader)
+
+
+def _called(reader: str, verdicts: Sequence[str]) -> Select[Any]:
+    """Cases that a reader's latest verdict calls one of these."""
+    newer = aliased(ReadRow)
+    replaced = exists().where(newer.replaces_id == ReadRow.id)
+    return _read_by(reader).where(ReadRow.verdict.in_(verdicts), ~replaced)
 
 
 def _by_uncertainty(question: WorklistQuestion) -> tuple[Any, ...]:

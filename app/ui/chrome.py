@@ -25,6 +25,7 @@ _STYLE = """
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+[role="dialog"] h1, [role="dialog"] h2 { padding: 1rem 1.25rem 0.2rem !important; }
 .st-key-ddad-who { position: fixed; top: 0.8rem; right: 4.2rem; z-index: 999991; width: auto;
   display: flex; flex-direction: row; align-items: center; gap: 0.7rem; }
 .st-key-ddad-who > div { width: auto; }

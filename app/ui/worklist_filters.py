@@ -23,11 +23,12 @@ SHOW: dict[str, Show] = {
     "Flagged": "flagged",
     "Warnings": "warned",
     "Disagreement": "disagreement",
-    "For arbitration": "arbitration",
+    "Arbitration": "arbitration",
 }
 SHOW_HELP = (
-    "Unread: waiting for a read of yours. Mine: assigned to you. Disagreement: called normal and "
-    "abnormal, once you have read it yourself."
+    "Unread: waiting for a read of yours. Mine: assigned to you. Disagreement: called normal by "
+    "one reader, abnormal by another; for readers once they have read it. Arbitration: "
+    "disagreements that wait to be settled."
 )
 SORT: dict[str, Sort] = {
     "Highest score": "score",
