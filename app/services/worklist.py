@@ -175,7 +175,8 @@ class WorklistService:
                 ),
                 None,
             )
-            if first is None or offset:
+            all_seen = not offset and len(cases) == counts.matching
+            if (first is None and not all_seen) or offset:
                 first = repositories.worklist.first_unread(question)
         return Worklist(
             rows=tuple(self._row(one, hidden=wish.unaided) for one in cases),
