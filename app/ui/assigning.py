@@ -84,6 +84,7 @@ def _give(
     ):
         with errors_shown():
             outcome = service.assign(context.reader, ids, chosen, readers_per_case=per_case)
+            session().markings += 1
             session().notice = told(outcome, {one.name: one.full_name for one in readers})
             st.rerun()
 
@@ -117,6 +118,7 @@ def _take(context: Context, marked: Sequence[int], readers: Sequence[ReaderLoad]
                 count = service.take_all_back(context.reader, name)
             else:
                 count = service.take_back(context.reader, marked, name).get(name, 0)
+            session().markings += 1
             session().notice = f"{_cases(count)} taken back from {busy[name].split(' · ')[0]}."
             st.rerun()
 

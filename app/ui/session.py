@@ -126,6 +126,7 @@ class Session:
         preset: What the worklist's controls begin with.
         views: How often that changed, so that each puts its values into new widgets.
         views_saved: Counts saved views, so that the field for a name is empty after each.
+        markings: Counts assignments, after each of which nothing is marked any more.
         listing: Whether the worklist was the screen shown last.
     """
 
@@ -159,6 +160,7 @@ class Session:
     preset: Wish = field(default_factory=Wish)
     views: int = 0
     views_saved: int = 0
+    markings: int = 0
     listing: bool = False
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:

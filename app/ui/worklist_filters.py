@@ -99,11 +99,15 @@ def filters(context: Context, *, unaided: bool) -> Asked:
     return Asked(wish, row[5])
 
 
-def narrowing(wish: Wish) -> int:
-    """How many filters narrow the list beyond what it shows and searches for."""
-    dates = (wish.since, wish.until, wish.within_days)
-    others = (wish.batch, wish.origin, wish.model, wish.assigned_to)
-    return sum(one is not None for one in others) + any(one is not None for one in dates)
+def narrowed_by(wish: Wish) -> list[str]:
+    """What narrows the list beyond what it shows and searches for, in words."""
+    filters_set = {
+        "batch": wish.batch is not None or wish.origin is not None,
+        "model": wish.model is not None,
+        "date": (wish.since, wish.until, wish.within_days) != (None, None, None),
+        "reader": wish.assigned_to is not None,
+    }
+    return [name for name, is_set in filters_set.items() if is_set]
 
 
 def _shows(context: Context, *, unaided: bool) -> list[str]:
@@ -140,14 +144,12 @@ def _seed(state: Session, sort: Sort, suffix: str) -> int:
 
 def _narrowed(context: Context, preset: Wish, suffix: str) -> Wish:
     """The filters in the menu."""
-    active = narrowing(session().wish)
-    with st.popover(f"Filters · {active}" if active else "Filters", width="stretch"):
+    with st.popover("Filters", width="stretch"):
         source = _source(context, preset, suffix)
         model = _model(context, preset, suffix)
         dates = _dates(preset, suffix)
         assigned_to = _assigned_to(context, preset, suffix)
-        if active:
-            st.button("Clear filters", key=f"worklist-clear{suffix}", on_click=_clear)
+        st.button("Clear filters", key=f"worklist-clear{suffix}", on_click=_clear)
     return replace(Wish(), model=model, assigned_to=assigned_to, **source, **dates)
 
 

@@ -102,6 +102,8 @@ def test_a_lead_marks_cases_and_their_reader_finds_them(server, page, other, ent
     dialog.get_by_role("button", name="Assign 2 cases").click()
     page.get_by_text("2 cases assigned: Dr Cora 2.").wait_for()
     expect(page.locator("button.row", has_text=labels[0])).to_contain_text("Dr Cora")
+    expect(page.get_by_role("button", name="Assign", exact=True)).to_be_visible()  # none marked
+    expect(page.locator("input.mark:checked")).to_have_count(0)
 
     enter(other, server, "Dr Cora", "reader")
     other.get_by_test_id("stButtonGroup").get_by_text("Mine", exact=True).click()

@@ -42,6 +42,7 @@ def caselist(
     last_opened: int | None,
     *,
     may_mark: bool = False,
+    marking: int = 0,
 ) -> None:
     """Show cases; :func:`opened` tells in the next page run which one was chosen.
 
@@ -50,10 +51,12 @@ def caselist(
         thumbnails: Small JPEGs by case.
         last_opened: The case opened last.
         may_mark: Whether cases can be marked; :func:`marked` tells which are.
+        marking: With another number marking begins anew.
     """
     data = {
         "last": last_opened,
         "may_mark": may_mark,
+        "marking": marking,
         "team": any(row.assigned for row in rows),
         "rows": [
             {

@@ -91,9 +91,12 @@ export default function (component) {
   const open = (id) => setTriggerValue("open", id);
   // Kept here, not sent back and forth: marking a case must not bring all thumbnails again.
   const there = new Set(data.rows.map((row) => row.id));
-  const marked = new Set([...(list.ddadMarked || [])].filter((id) => there.has(id)));
-  list.ddadMarked = marked;
+  const kept = list.ddadMarking === data.marking ? [...(list.ddadMarked || [])] : [];
+  const marked = new Set(kept.filter((id) => there.has(id)));
   const tell = () => setStateValue("marked", [...marked]);
+  if (list.ddadMarked && list.ddadMarked.size > marked.size) tell();
+  list.ddadMarked = marked;
+  list.ddadMarking = data.marking;
   list.classList.toggle("markable", data.may_mark);
   list.classList.toggle("for-team", data.team);
   const rows = data.rows.map((row) => {

@@ -14,7 +14,7 @@ from app.ui.caselist import caselist, marked, opened
 from app.ui.context import Context
 from app.ui.days import start_of, today
 from app.ui.session import Session, session
-from app.ui.worklist_filters import filters, narrowing
+from app.ui.worklist_filters import filters, narrowed_by
 
 PAGE_ROWS = 100
 
@@ -50,7 +50,7 @@ def show(context: Context) -> None:
             help="Opens the first case of this list that waits for you and nobody has open",
         )
     with under[0]:
-        _counts(found)
+        _counts(found, wish)
     with under[1]:
         _day(context)
     with under[3]:
@@ -64,7 +64,7 @@ def show(context: Context) -> None:
     thumbnails = context.services.worklist.thumbnails(context.reader, found.rows)
     state.listed = tuple(row.image_id for row in found.rows)
     may_mark = Action.ASSIGN in context.allowed
-    caselist(found.rows, thumbnails, state.image_id, may_mark=may_mark)
+    caselist(found.rows, thumbnails, state.image_id, may_mark=may_mark, marking=state.markings)
     _pages(found)
 
 
@@ -89,14 +89,16 @@ def _unaided(context: Context, chosen: bool) -> bool:
     )
 
 
-def _counts(found: Worklist) -> None:
+def _counts(found: Worklist, wish: Wish) -> None:
     flagged = (
         "what the AI says of a case is shown after your verdict"
         if found.flagged is None
         else f"{found.flagged} at or above their model's operating point"
     )
+    narrowed = narrowed_by(wish)
+    by = f" (by {', '.join(narrowed)})" if narrowed else ""
     st.html(
-        f'<div class="ddad-facts">{found.matching} shown of {found.total} · '
+        f'<div class="ddad-facts">{found.matching} shown of {found.total}{by} · '
         f"{found.unread} unread · {flagged}</div>"
     )
 
@@ -151,7 +153,7 @@ def _empty(found: Worklist, wish: Wish) -> None:
     if not found.total:
         st.info("There is no case yet. Add radiographs on the Upload screen.")
         return
-    narrowed = bool(wish.search) or narrowing(wish) > 0
+    narrowed = bool(wish.search or narrowed_by(wish))
     step = " Clear the search or the filters." if narrowed else " Choose “All” for every case."
     if wish.show == "all":
         st.info("No case matches." + step)
