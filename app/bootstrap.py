@@ -7,6 +7,7 @@ from app.gateways.home_lock import HomeLock
 from app.opening import anchor_of, open_store
 from app.services.access import Access
 from app.services.accounts import AccountsService
+from app.services.assigning import AssigningService
 from app.services.audit import AuditService
 from app.services.case_details import CaseDetailsService
 from app.services.container import Services
@@ -21,10 +22,13 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.presence import PresenceService
+from app.services.progress import ProgressService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.reporting import ReportingService
 from app.services.sampling import SamplingService
+from app.services.saved_views import SavedViewsService
 from app.services.scoring import ScoringService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
@@ -74,7 +78,12 @@ def build_services(settings: Settings) -> Services:
         intake=intake,
         gallery=GalleryService(settings.gallery, store, intake),
         worklist=WorklistService(
-            store, access, models, scoring, unaided_first=settings.unaided_first
+            store,
+            access,
+            models,
+            scoring,
+            unaided_first=settings.unaided_first,
+            readers_per_case=settings.readers_per_case,
         ),
         reading=ReadingService(
             store,
@@ -106,4 +115,8 @@ def build_services(settings: Settings) -> Services:
             monitoring=monitoring,
             site=settings.site,
         ),
+        assigning=AssigningService(store, access, readers_per_case=settings.readers_per_case),
+        presence=PresenceService(store, access),
+        saved_views=SavedViewsService(store, access),
+        progress=ProgressService(store, access),
     )

@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--outcomes", type=Path, metavar="FILE.csv", help="write what became of each file"
     )
+    importing.add_argument(
+        "--batch",
+        default="",
+        metavar="NAME",
+        help="name of the batch in the worklist; when it came if left out",
+    )
     importing.set_defaults(command=_import)
     exporting = sub.add_parser("export", help="write all tables as CSV and JSON")
     exporting.add_argument("folder", type=Path)
@@ -74,6 +80,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
     from app.bootstrap import build_services
     from app.importing import ImportRequest, import_files
+    from app.services.batch_names import checked_batch, named_by_time
     from app.services.intake import STATUSES
     from app.services.people import Person
 
@@ -90,7 +97,8 @@ def _import(arguments: argparse.Namespace) -> int:
         if not arguments.paths:
             return 0
         journals = settings.home / "imports"
-        request = ImportRequest(arguments.paths, reader, arguments.outcomes, journals)
+        batch = checked_batch(arguments.batch) or named_by_time("Import")
+        request = ImportRequest(arguments.paths, reader, arguments.outcomes, journals, batch)
         tally = import_files(request, services.intake)
     finally:
         services.close()

@@ -41,6 +41,7 @@ class ImportRequest:
         paths: Files, folders and ZIP archives.
         reader: Who brings them in.
         outcomes: CSV file for the outcome of each file, or None.
+        batch: Name of the batch that new cases belong to; empty for none.
         journals: Folder for what an interrupted import goes on from; names of files are not in it.
     """
 
@@ -48,6 +49,7 @@ class ImportRequest:
     reader: Person
     outcomes: Path | None
     journals: Path
+    batch: str = ""
 
 
 def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
@@ -72,7 +74,7 @@ def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
             bar.update()
         with _Outcomes(request.outcomes, fresh=journal.rows == 0) as table, bar:
             told = request.outcomes is None  # else the table says it
-            _take(intake, request.reader, sources, journal, tally, table, bar.update, told=told)
+            _take(intake, request, sources, journal, tally, table, bar.update, told=told)
     except BaseException:
         journal.close()
         raise
@@ -82,7 +84,7 @@ def import_files(request: ImportRequest, intake: IntakeService) -> Tally:
 
 def _take(
     intake: IntakeService,
-    reader: Person,
+    request: ImportRequest,
     sources: Iterator[Source],
     journal: Journal,
     tally: Tally,
@@ -99,7 +101,8 @@ def _take(
             yield source, UPLOAD
 
     # What take_many has yielded is kept; the journal may lag behind, but never runs ahead.
-    for batch in in_batches(intake.take_many(reader, noted()), BATCH_SIZE):
+    outcomes = intake.take_many(request.reader, noted(), request.batch)
+    for batch in in_batches(outcomes, BATCH_SIZE):
         table.write(batch)
         journal.write(
             (identities.popleft(), {"status": one.status, "reason": one.reason}) for one in batch

@@ -16,6 +16,7 @@ from app.bootstrap import build_services
 from app.services.container import Services
 from app.services.people import Action, Person, SignedOutError, permitted
 from app.settings import load_settings
+from app.ui import presence
 from app.ui.chrome import apply_style, demonstration, disclaimer, who_is_here
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
@@ -30,7 +31,7 @@ from app.ui.screens import (
     users,
     worklist,
 )
-from app.ui.session import session_of
+from app.ui.session import session, session_of
 from app.ui.sessionwatch import sessionwatch
 
 ICON = Path(__file__).parent / "ui" / "icon.png"
@@ -80,6 +81,9 @@ def _services() -> Services:
 def _run_screen(screen: Screen, context: Context) -> None:
     try:
         with errors_shown():
+            if screen.show is not review.show:
+                presence.leave(context)
+            session().listing = session().listing and screen.show is worklist.show
             screen.show(context)
     finally:
         if screen.changes_accounts:

@@ -73,6 +73,11 @@ SETTINGS = (
         "1 hides all that the AI says of a case until its reader has saved a first verdict.",
     ),
     Setting(
+        "DDAD_READERS_PER_CASE",
+        "",
+        "How many readers a case is offered to, 1 or 2. Unset: to all, if it is assigned to none.",
+    ),
+    Setting(
         "DDAD_FINDINGS",
         "",
         "Findings offered beside the 14 of VinBigData, separated by commas.",
@@ -126,6 +131,7 @@ class Settings:
     pseudonym_key_file: Path
     keep_originals: bool
     unaided_first: bool
+    readers_per_case: int | None
     more_findings: tuple[str, ...]
     min_cases: int
     second_approval: bool
@@ -177,6 +183,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ),
         keep_originals=_number("DDAD_KEEP_ORIGINALS", texts, 0, 1) == 1,
         unaided_first=_number("DDAD_UNAIDED_FIRST", texts, 0, 1) == 1,
+        readers_per_case=(
+            _number("DDAD_READERS_PER_CASE", texts, 1, 2)
+            if texts["DDAD_READERS_PER_CASE"]
+            else None
+        ),
         more_findings=_findings(texts["DDAD_FINDINGS"]),
         min_cases=_number("DDAD_MIN_CASES", texts, 1, 100_000),
         second_approval=_number("DDAD_SECOND_APPROVAL", texts, 0, 1) == 1,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from app.services.batch_names import checked_batch, named_by_time
 from app.services.intake import UPLOAD, IntakeOutcome, IntakeService
 from app.services.people import Person
 from ddad_core.errors import DdadError
@@ -55,11 +56,13 @@ class Batch:
     Attributes:
         reader: Who brought the files.
         total: Files there are.
+        name: Of the batch in the worklist; empty for none.
         outcomes: Of the files dealt with so far; only ever added to.
     """
 
     reader: Person
     total: int
+    name: str = ""
     outcomes: list[IntakeOutcome] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
     _ended: float | None = None
@@ -86,7 +89,7 @@ class Batch:
         """Take the files in, one after the other."""
         try:
             pairs = ((source, UPLOAD) for source in sources if not self._stop.is_set())
-            for outcome in intake.take_many(self.reader, pairs):
+            for outcome in intake.take_many(self.reader, pairs, self.name):
                 self.outcomes.append(outcome)
         except DdadError as error:
             self._problem = str(error)
@@ -101,16 +104,23 @@ class Batch:
             self._ended = time.monotonic()
 
 
-def start_batch(intake: IntakeService, reader: Person, files: Sequence[tuple[str, bytes]]) -> Batch:
+def start_batch(
+    intake: IntakeService, reader: Person, files: Sequence[tuple[str, bytes]], name: str = ""
+) -> Batch:
     """Begin to take files in; ZIP archives are taken in file by file.
 
     Args:
         intake: The service.
         reader: Who brings them.
         files: Name and content of each.
+        name: Of the batch in the worklist; when it came if empty.
+
+    Raises:
+        RequestError: The name is too long or holds control characters.
     """
+    name = checked_batch(name) or named_by_time("Upload")
     sources = list(chain.from_iterable(sources_in(name, data) for name, data in files))
-    batch = Batch(reader, len(sources))
+    batch = Batch(reader, len(sources), name)
     thread = threading.Thread(
         target=batch.run, args=(intake, sources), name="intake", daemon=True
     )  # fmt: skip

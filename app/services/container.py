@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.services.access import Access
 from app.services.accounts import AccountsService
+from app.services.assigning import AssigningService
 from app.services.audit import AuditService
 from app.services.case_details import CaseDetailsService
 from app.services.erasing import ErasingService
@@ -17,9 +18,12 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.presence import PresenceService
+from app.services.progress import ProgressService
 from app.services.reading import ReadingService
 from app.services.reporting import ReportingService
 from app.services.sampling import SamplingService
+from app.services.saved_views import SavedViewsService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
 from app.services.worklist import WorklistService
@@ -51,6 +55,10 @@ class Services:
     patients: PatientService
     monitoring: MonitoringService
     reporting: ReportingService
+    assigning: AssigningService
+    presence: PresenceService
+    saved_views: SavedViewsService
+    progress: ProgressService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.gateways.files import ImageFiles
 from app.services.access import Access
+from app.services.batch_names import checked_batch
 from app.services.identity import Conflict, Known, place
 from app.services.models import ModelService
 from app.services.people import Action, Person
@@ -168,13 +169,15 @@ class IntakeService:
         return self._finish(reader, [self._read(BytesSource(file_name, data), provenance)])[0]
 
     def take_many(
-        self, reader: Person, sources: Iterable[tuple[Source, Provenance]]
+        self, reader: Person, sources: Iterable[tuple[Source, Provenance]], batch_name: str = ""
     ) -> Iterator[IntakeOutcome]:
         """Read, keep and score many files on all cores; memory does not grow with their number.
 
         Args:
             reader: Who brings them in.
             sources: Taken as they are needed.
+            batch_name: Of the batch that new images belong to, an earlier one of that name going
+                on; empty for none.
 
         Yields:
             One outcome for each file, in order. What was yielded is kept, whatever comes after.
@@ -183,6 +186,7 @@ class IntakeService:
             DdadError: As :meth:`take`; files before the one that fails are kept.
         """
         self._access.require(reader, Action.TAKE_IN)
+        batch_name = checked_batch(batch_name)
         written: set[str] = set()  # files that may have no row yet
 
         def work(pair: tuple[Source, Provenance]) -> _Read:
@@ -195,7 +199,7 @@ class IntakeService:
         read = in_order(work, sources, 2 * self._sandbox.workers)
         try:
             for batch in in_batches(read, BATCH_SIZE):
-                outcomes = self._finish(reader, batch)
+                outcomes = self._finish(reader, batch, batch_name)
                 written.difference_update(one.sha256 for one in batch)
                 yield from outcomes
         finally:
@@ -234,7 +238,9 @@ class IntakeService:
         light = replace(prepared, kept=replace(kept, data=b""))
         return _Read(name, provenance, sha256, prepared=light, stored_sha256=digest)
 
-    def _finish(self, reader: Person, batch: Sequence[_Read]) -> list[IntakeOutcome]:
+    def _finish(
+        self, reader: Person, batch: Sequence[_Read], batch_name: str = ""
+    ) -> list[IntakeOutcome]:
         """Give read files their rows and scores.
 
         Raises:
@@ -243,7 +249,7 @@ class IntakeService:
         failed = next((i for i, one in enumerate(batch) if one.failure), len(batch))
         good = batch[:failed]
         try:
-            placed = self._placed(reader, good)
+            placed = self._placed(reader, good, batch_name)
         finally:
             self._sweep({one.sha256 for one in batch if one.prepared is not None})
         self._score([one for one in placed.values() if one.outcome is None])
@@ -254,18 +260,22 @@ class IntakeService:
         outcomes = [one.outcome or placed[i].outcome for i, one in enumerate(good)]
         return [outcome for outcome in outcomes if outcome]
 
-    def _placed(self, reader: Person, batch: Sequence[_Read]) -> dict[int, _Placed]:
+    def _placed(
+        self, reader: Person, batch: Sequence[_Read], batch_name: str
+    ) -> dict[int, _Placed]:
         """Rows for all new images of a batch, in one transaction."""
         placed: dict[int, _Placed] = {}
         with self._store.writing() as repositories:
             for i, one in enumerate(batch):
                 if one.prepared is not None:
-                    placed[i] = self._place(repositories, reader, one)
+                    placed[i] = self._place(repositories, reader, one, batch_name)
                 outcome = one.outcome or placed[i].outcome
                 repositories.audit.append(_on_record(reader, placed.get(i), outcome))
         return placed
 
-    def _place(self, repositories: Repositories, reader: Person, one: _Read) -> _Placed:
+    def _place(
+        self, repositories: Repositories, reader: Person, one: _Read, batch_name: str
+    ) -> _Placed:
         assert one.prepared and one.prepared.kept
         kept = one.prepared.kept
         found = place(
@@ -277,7 +287,8 @@ class IntakeService:
         if isinstance(found, Known):
             # Another session, or the file before, may have stored it a moment ago.
             return _Placed(one, found.record, _known(one.name, found.record))
-        image = repositories.images.add(_new_image(one, kept, reader))
+        batch_id = repositories.batches.named(batch_name, reader.name) if batch_name else None
+        image = repositories.images.add(_new_image(one, kept, reader), batch_id)
         if not isinstance(found, Conflict):
             return _Placed(one, image)
         repositories.images.mark_conflict([image.id, *(record.id for record in found.records)])

@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on, approves operating points.",
-    "lead": "As a reader; also changes and approves operating points, exports, sees how models do.",
+    "lead": "As a reader; assigns cases, changes and approves operating points, exports, monitors.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, monitoring, the audit trail, exports.",
 }
@@ -27,6 +27,9 @@ class Action(StrEnum):
     VIEW_CASES = "look at cases"
     TAKE_IN = "take images in"
     READ = "store reads"
+    ASSIGN = "assign cases to readers"
+    ARBITRATE = "settle disagreements"
+    SEE_DISAGREEMENTS = "see where readers disagree"
     SET_OPERATING_POINT = "change operating points"
     APPROVE_OPERATING_POINT = "approve changes of operating points"
     EXPORT = "export what is stored"
@@ -39,9 +42,12 @@ class Action(StrEnum):
 _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
-    "arbiter": _CLINICAL | {Action.APPROVE_OPERATING_POINT},
+    "arbiter": _CLINICAL
+    | {Action.ARBITRATE, Action.SEE_DISAGREEMENTS, Action.APPROVE_OPERATING_POINT},
     "lead": _CLINICAL
     | {
+        Action.ASSIGN,
+        Action.SEE_DISAGREEMENTS,
         Action.SET_OPERATING_POINT,
         Action.APPROVE_OPERATING_POINT,
         Action.EXPORT,
@@ -50,7 +56,15 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "administrator": frozenset(
         {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE, Action.MONITOR}
     ),
-    "auditor": frozenset({Action.VIEW_CASES, Action.VIEW_AUDIT, Action.EXPORT, Action.MONITOR}),
+    "auditor": frozenset(
+        {
+            Action.VIEW_CASES,
+            Action.SEE_DISAGREEMENTS,
+            Action.VIEW_AUDIT,
+            Action.EXPORT,
+            Action.MONITOR,
+        }
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.services.access import Access
+from app.services.arbitration import settle
 from app.services.drafts import Drafting
 from app.services.images import StoredImages
 from app.services.models import (
@@ -291,6 +292,7 @@ class ReadingService(Drafting):
                 ai_visible=False,
                 rejected=(),
             )
+        may_settle = self._access.may(reader, Action.ARBITRATE)
         with self._store.writing() as repositories:
             earlier = repositories.reads.history(image.id, reader.name)
             saved = repositories.reads.append(new)
@@ -303,6 +305,8 @@ class ReadingService(Drafting):
                 )
             )
             repositories.drafts.remove(reader.name, image.id)
+            if may_settle:
+                settle(repositories, reader, saved)
             return saved
 
     def _with_evidence(

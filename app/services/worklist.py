@@ -12,10 +12,12 @@ import numpy as np
 from app.services.access import Access
 from app.services.models import ModelService, is_calibrated
 from app.services.people import Action, Person
+from app.services.presence import ALIVE
 from app.services.scoring import ScoringService, required_scores
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
 from app.store.worklist_records import (
+    NOBODY,
     ModelTerms,
     Show,
     Sort,
@@ -27,7 +29,16 @@ from ddad_core.card import Card, in_order_of_choice
 from ddad_core.errors import DdadError, UncalibratedError
 from ddad_core.vocabulary import SCORE_TITLES
 
-__all__ = ["Show", "Sort", "Wish", "Worklist", "WorklistRow", "WorklistService", "describe"]
+__all__ = [
+    "NOBODY",
+    "Show",
+    "Sort",
+    "Wish",
+    "Worklist",
+    "WorklistRow",
+    "WorklistService",
+    "describe",
+]
 
 log = logging.getLogger(__name__)
 BY_SCORE = ("score", "uncertainty")
@@ -57,6 +68,9 @@ class WorklistRow:
         other_readers: How many others have read it.
         added_at: When it was taken in, UTC.
         hidden: Whether what the AI says is kept from this reader until their first verdict.
+        offered: Whether it waits for a read by this reader, were it unread by them.
+        assigned: To whom it is assigned.
+        open_by: Who else has it open now.
     """
 
     image_id: int
@@ -73,6 +87,9 @@ class WorklistRow:
     other_readers: int
     added_at: datetime
     hidden: bool = False
+    offered: bool = True
+    assigned: tuple[str, ...] = ()
+    open_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,10 @@ class Worklist:
     Attributes:
         rows: Filtered, sorted and paged.
         matching: Cases that match, on all pages.
-        first_unread: The first case that matches and that this reader has not read, or None.
+        first_unread: The first case that matches, waits for this reader and is open nowhere else,
+            or None.
         total: Cases there are.
-        unread: Cases this reader has not read.
+        unread: Cases that wait for a read by this reader.
         flagged: Cases at or above the operating point; None where that is hidden.
     """
 
@@ -110,8 +128,10 @@ class WorklistService:
         scoring: ScoringService,
         *,
         unaided_first: bool = False,
+        readers_per_case: int | None = None,
     ) -> None:
         self.unaided_first = unaided_first
+        self.readers_per_case = readers_per_case
         self._store = store
         self._access = access
         self._models = models
@@ -135,7 +155,7 @@ class WorklistService:
             limit: How many rows at most; None for all.
 
         Raises:
-            ForbiddenError: The reader may not look at cases.
+            ForbiddenError: The reader may not look at cases, or not see where others disagree.
         """
         self._access.require(reader, Action.VIEW_CASES)
         wish = self._checked(reader, wish)
@@ -147,8 +167,16 @@ class WorklistService:
                 counts = repositories.worklist.counts(question)
         with self._store.reading() as repositories:
             cases = repositories.worklist.cases(question, offset=offset, limit=limit)
-            first = next((one.image.id for one in cases if one.verdict is None), None)
-            if first is None or offset:
+            first = next(
+                (
+                    one.image.id
+                    for one in cases
+                    if one.verdict is None and one.offered and not one.open_by
+                ),
+                None,
+            )
+            all_seen = not offset and len(cases) == counts.matching
+            if (first is None and not all_seen) or offset:
                 first = repositories.worklist.first_unread(question)
         return Worklist(
             rows=tuple(self._row(one, hidden=wish.unaided) for one in cases),
@@ -170,6 +198,20 @@ class WorklistService:
         with self._store.reading() as repositories:
             return tuple(repositories.worklist.ids(question))
 
+    def without_readers(
+        self, person: Person, wish: Wish, *, readers_per_case: int, limit: int
+    ) -> tuple[int, ...]:
+        """The first cases that match and that fewer people have read or are to read.
+
+        Raises:
+            ForbiddenError: The person may not assign cases.
+        """
+        self._access.require(person, Action.ASSIGN)
+        question = self._question(person, self._checked(person, wish))
+        with self._store.reading() as repositories:
+            found = repositories.worklist.without_readers(question, readers_per_case, limit)
+        return tuple(found)
+
     def thumbnails(self, reader: Person, rows: Iterable[WorklistRow]) -> dict[int, bytes]:
         """Small JPEGs by case.
 
@@ -181,7 +223,13 @@ class WorklistService:
             return repositories.images.thumbnails([row.image_id for row in rows])
 
     def _checked(self, reader: Person, wish: Wish) -> Wish:
-        """The wish as it may be fulfilled: unaided, nothing of the AI decides what is shown."""
+        """The wish as it may be fulfilled: unaided, nothing of the AI decides what is shown.
+
+        Raises:
+            ForbiddenError: It asks where others disagree.
+        """
+        if wish.show == "arbitration":
+            self._access.require(reader, Action.SEE_DISAGREEMENTS)
         unaided = (wish.unaided or self.unaided_first) and self._access.may(reader, Action.READ)
         if not unaided:
             return replace(wish, unaided=False)
@@ -194,7 +242,16 @@ class WorklistService:
 
     def _question(self, reader: Person, wish: Wish) -> WorklistQuestion:
         models = [self._terms(card) for card in in_order_of_choice(self._models.cards)]
-        return WorklistQuestion(reader=reader.name, models=models, wish=wish)
+        now = self._store.now()
+        return WorklistQuestion(
+            reader=reader.name,
+            models=models,
+            wish=wish,
+            now=now,
+            alive_since=now - ALIVE,
+            readers_per_case=self.readers_per_case,
+            sees_disputes=self._access.may(reader, Action.SEE_DISAGREEMENTS),
+        )
 
     def _terms(self, card: Card) -> ModelTerms:
         population = card.population
@@ -249,6 +306,9 @@ class WorklistService:
             verdict=one.verdict,
             other_readers=one.others,
             added_at=one.image.added_at,
+            offered=one.offered,
+            assigned=one.assigned,
+            open_by=one.open_by,
         )
         if hidden and one.verdict is None:
             return replace(row, hidden=True)

@@ -13,6 +13,7 @@ from app.store.region_schema import RejectedRegionRow
 from app.store.rows import columns_of, plain
 from app.store.sample_schema import AuditSampleMemberRow
 from app.store.schema import BoxRow, DraftRow, ImageRow, InstallationRow, ReadRow, ScoreRow
+from app.store.team_schema import ArbitrationRow, AssignmentRow, BatchRow, PresenceRow
 
 ERASING = "erasing"
 """While a row of `installation` has this name, the triggers let reads and boxes be deleted."""
@@ -32,6 +33,8 @@ class ErasureRows:
         boxes: Of boxes.
         drafts: Of unsaved reads.
         rejected_regions: Of regions of maps that were rejected with reads.
+        assignments: Of cases to readers.
+        arbitrations: Of cases that were settled.
     """
 
     images: int = 0
@@ -40,6 +43,8 @@ class ErasureRows:
     boxes: int = 0
     drafts: int = 0
     rejected_regions: int = 0
+    assignments: int = 0
+    arbitrations: int = 0
 
 
 class ErasureRepository:
@@ -64,7 +69,7 @@ class ErasureRepository:
 
     def rows(self, image_ids: Sequence[int]) -> ErasureRows:
         """How many rows there are of these images."""
-        found = [0] * 5
+        found = [0] * 7
         for ids in _chunks(image_ids):
             reads = select(ReadRow.id).where(ReadRow.image_id.in_(ids))
             for place, (table, condition) in enumerate(
@@ -74,6 +79,8 @@ class ErasureRepository:
                     (BoxRow, BoxRow.read_id.in_(reads)),
                     (DraftRow, DraftRow.image_id.in_(ids)),
                     (RejectedRegionRow, RejectedRegionRow.read_id.in_(reads)),
+                    (AssignmentRow, AssignmentRow.image_id.in_(ids)),
+                    (ArbitrationRow, ArbitrationRow.image_id.in_(ids)),
                 )
             ):
                 statement = select(func.count()).select_from(table).where(condition)
@@ -96,6 +103,9 @@ class ErasureRepository:
             # check references when a statement ends.
             for statement in (
                 delete(AuditSampleMemberRow).where(AuditSampleMemberRow.image_id.in_(ids)),
+                delete(PresenceRow).where(PresenceRow.image_id.in_(ids)),
+                delete(AssignmentRow).where(AssignmentRow.image_id.in_(ids)),
+                delete(ArbitrationRow).where(ArbitrationRow.image_id.in_(ids)),
                 delete(BoxRow).where(BoxRow.read_id.in_(reads)),
                 delete(RejectedRegionRow).where(RejectedRegionRow.read_id.in_(reads)),
                 delete(ReadRow).where(ReadRow.image_id.in_(ids)),
@@ -105,6 +115,9 @@ class ErasureRepository:
             ):
                 self._connection.execute(statement)
             self._settle_conflicts([one for one in instances if one])
+        # The name of a batch of which nothing is left says no more than whose it was.
+        left = exists().where(ImageRow.batch_id == BatchRow.id)
+        self._connection.execute(delete(BatchRow).where(~left))
         self._connection.execute(delete(InstallationRow).where(InstallationRow.name == ERASING))
 
     def _settle_conflicts(self, instances: Sequence[str]) -> None:

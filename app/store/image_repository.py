@@ -23,9 +23,10 @@ class ImageRepository:
         self._connection = connection
         self._now = now
 
-    def add(self, new: NewImage) -> ImageRecord:
+    def add(self, new: NewImage, batch_id: int | None = None) -> ImageRecord:
         """Add an image. If its SHA-256 is there already, the unit of work ends in a conflict."""
-        statement = insert(ImageRow).values(**values_of(new), added_at=self._now())
+        values = {**values_of(new), "batch_id": batch_id, "added_at": self._now()}
+        statement = insert(ImageRow).values(values)
         row = self._connection.execute(statement.returning(*_COLUMNS)).mappings().one()
         return ImageRecord(**plain(row))
 
@@ -80,6 +81,14 @@ class ImageRepository:
             statement = select(ImageRow.id, ImageRow.thumbnail).where(ImageRow.id.in_(ids))
             found.update((row.id, row.thumbnail) for row in self._connection.execute(statement))
         return found
+
+    def there(self, image_ids: Sequence[int]) -> frozenset[int]:
+        """Those of the ids that an image has."""
+        found: set[int] = set()
+        for start in range(0, len(image_ids), _IDS_PER_QUERY):
+            ids = image_ids[start : start + _IDS_PER_QUERY]
+            found.update(self._connection.scalars(select(ImageRow.id).where(ImageRow.id.in_(ids))))
+        return frozenset(found)
 
     def _many(self, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
         statement = select(*_COLUMNS).where(*conditions).order_by(ImageRow.id)

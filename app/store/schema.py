@@ -32,7 +32,7 @@ SHA256_DIGITS = 64
 
 # On SQLite an id would otherwise be given again after its row is removed, and an old link or an
 # audit entry would then point at another patient's image.
-_NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -96,6 +96,7 @@ class ImageRow(Base):
     stored_as: Mapped[str] = mapped_column(server_default="png")
     stored_sha256: Mapped[str | None] = mapped_column(String(SHA256_DIGITS))
     conflict: Mapped[bool] = mapped_column(server_default=false())
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batches.id"))
 
     __table_args__ = (
         UniqueConstraint("sha256"),
@@ -111,7 +112,8 @@ class ImageRow(Base):
         Index(None, "patient"),
         Index(None, "instance"),
         Index(None, "pixel_sha256"),
-        _NEVER_REUSE_IDS,
+        Index(None, "batch_id"),
+        NEVER_REUSE_IDS,
     )
 
 
@@ -156,7 +158,7 @@ class ScoreRow(Base):
         CheckConstraint("p_value >= 0 AND p_value <= 1", name="p_value"),
         CheckConstraint("percentile >= 0 AND percentile <= 100", name="percentile"),
         Index(None, "model_name", "model_hash", "image_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -194,7 +196,7 @@ class OperatingPointRow(Base):
         CheckConstraint("(kind = 'pixel') = (map_name IS NOT NULL)", name="map_name"),
         CheckConstraint("lower(approved_by) <> lower(set_by)", name="approved_by"),
         CheckConstraint("restores >= 0", name="restores"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -237,7 +239,7 @@ class ReadRow(Base):
         CheckConstraint("opacity BETWEEN 0 AND 1", name="opacity"),
         CheckConstraint("seconds_to_verdict >= 0", name="seconds_to_verdict"),
         Index(None, "image_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -258,7 +260,7 @@ class BoxRow(Base):
     __table_args__ = (
         UniqueConstraint("read_id", "index"),
         CheckConstraint("width > 0 AND height > 0", name="size"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -287,7 +289,7 @@ class UserRow(Base):
         UniqueConstraint("name_key"),
         UniqueConstraint("issuer", "subject"),
         CheckConstraint("failed_attempts >= 0", name="failed_attempts"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -311,7 +313,7 @@ class SessionRow(Base):
         _sha256_length("token_sha256"),
         _one_of("method", get_args(SessionMethod)),
         Index(None, "user_id"),
-        _NEVER_REUSE_IDS,
+        NEVER_REUSE_IDS,
     )
 
 
@@ -356,4 +358,9 @@ class DraftRow(Base):
 
 
 # Tables of their own modules belong to the same metadata: whoever lists tables must see them.
-import app.store.sample_schema  # noqa: E402, F401
+from app.store import (  # noqa: E402
+    proposal_schema,  # noqa: F401
+    region_schema,  # noqa: F401
+    sample_schema,  # noqa: F401
+    team_schema,  # noqa: F401
+)

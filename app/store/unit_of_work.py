@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.store.assignment_repository import AssignmentRepository
 from app.store.audit_repository import Anchor, AuditRepository
 from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock, turn_to_write
@@ -21,13 +22,20 @@ from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.presence_repository import PresenceRepository
 from app.store.proposal_repository import ProposalRepository
 from app.store.read_repository import ReadRepository
 from app.store.sample_repository import SampleRepository
+from app.store.saved_view_repository import BatchRepository, SavedViewRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
 from app.store.user_repository import UserRepository
 from app.store.worklist_repository import WorklistRepository
+
+_OF_IMAGES = (
+    "arbitrations", "assignments", "presence", "boxes", "rejected_regions", "reads",
+    "scores", "drafts", "images", "batches",
+)  # fmt: skip
 
 
 def utc_now() -> datetime:
@@ -54,6 +62,10 @@ class Repositories:
     evidence: EvidenceRepository
     samples: SampleRepository
     proposals: ProposalRepository
+    assignments: AssignmentRepository
+    presence: PresenceRepository
+    saved_views: SavedViewRepository
+    batches: BatchRepository
 
 
 class UnitOfWork:
@@ -131,7 +143,7 @@ class UnitOfWork:
                 return
             alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
             with alone.connect() as connection:
-                for table in ("boxes", "rejected_regions", "reads", "scores", "drafts", "images"):
+                for table in _OF_IMAGES:
                     connection.exec_driver_sql(f"VACUUM {table}")
         except sqlite3.DatabaseError as error:
             raise as_store_error(driver_error(error)) from error
@@ -155,4 +167,8 @@ class UnitOfWork:
             evidence=EvidenceRepository(connection),
             samples=SampleRepository(connection, self._now),
             proposals=ProposalRepository(connection, self._now),
+            assignments=AssignmentRepository(connection, self._now),
+            presence=PresenceRepository(connection, self._now),
+            saved_views=SavedViewRepository(connection, self._now),
+            batches=BatchRepository(connection, self._now),
         )

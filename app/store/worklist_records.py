@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from app.store.records import ImageRecord, ScoreRecord
+from app.store.records import ImageRecord, Origin, ScoreRecord
 
 Show = Literal[
-    "all", "unread", "read", "flagged", "warned", "uploads", "gallery", "disagreement", "sample"
+    "all",
+    "unread",
+    "mine",
+    "read",
+    "flagged",
+    "warned",
+    "uploads",
+    "gallery",
+    "disagreement",
+    "arbitration",
+    "sample",
 ]
+NOBODY = ""
+"""Stands for no reader where a filter asks to whom cases are assigned."""
 Sort = Literal["score", "uncertainty", "newest", "oldest", "label", "random"]
 
 
@@ -46,13 +58,20 @@ class Wish:
     """What a reader wants to see.
 
     Attributes:
-        show: Which cases.
+        show: Which cases. "unread" are those that wait for a read by the reader: what is assigned
+            to others, or read by as many as are to read a case, is not offered. "mine" are those
+            assigned to the reader; "arbitration" those that others disagree on and nobody has
+            settled.
         sort: "score" puts the highest percentile first, "uncertainty" what is nearest to the
             operating point, "random" a sample that the seed repeats; unjudged cases last.
         search: Words, all of which occur in label, facts, own verdict or model; any case.
         model: Only cases judged by this model.
         since: Only cases taken in from then on.
         until: Only cases taken in before.
+        within_days: Only cases taken in during the last so many days.
+        batch: Only cases of this batch.
+        origin: Only cases that came this way.
+        assigned_to: Only cases assigned to this reader; `NOBODY` for those assigned to none.
         seed: Of the random order.
         unaided: Whether nothing of the AI shows through of cases that the reader has not read:
             neither scores, nor flags, nor an order by them.
@@ -64,6 +83,10 @@ class Wish:
     model: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    within_days: int | None = None
+    batch: int | None = None
+    origin: Origin | None = None
+    assigned_to: str | None = None
     seed: int = 0
     unaided: bool = False
 
@@ -76,11 +99,19 @@ class WorklistQuestion:
         reader: Whose reads decide "read" and "unread".
         models: The default first, then in the order in which they are tried for an age.
         wish: Which cases, in which order; what it says of reading unaided is the caller's.
+        now: The time that days are counted back from.
+        alive_since: A tab that has given no sign of life since then has no case open.
+        readers_per_case: How many people a case is offered to; None for all.
+        sees_disputes: Whether the reader may learn where others disagree before their own read.
     """
 
     reader: str
     models: Sequence[ModelTerms]
+    now: datetime
+    alive_since: datetime
     wish: Wish = field(default_factory=Wish)
+    readers_per_case: int | None = None
+    sees_disputes: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +125,9 @@ class WorklistCase:
         flagged: Whether it reaches the model's threshold.
         verdict: The reader's own latest, or None.
         others: How many other readers have read it.
+        offered: Whether it waits for a read by the reader, were it unread by them.
+        assigned: To whom it is assigned.
+        open_by: How others who have it open are called, the one who has had it longest first.
     """
 
     image: ImageRecord
@@ -102,6 +136,9 @@ class WorklistCase:
     flagged: bool
     verdict: str | None
     others: int
+    offered: bool = True
+    assigned: tuple[str, ...] = ()
+    open_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +148,7 @@ class WorklistCounts:
     Attributes:
         matching: Cases asked for.
         total: Cases there are, whatever is shown; so for the next three.
-        unread: Not read by the reader.
+        unread: Those that wait for a read by the reader.
         flagged: At or above their model's threshold.
         unscored: Without a current score though their model is calibrated.
     """

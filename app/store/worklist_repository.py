@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    RowMapping,
     Select,
     String,
     and_,
     case,
     cast,
     distinct,
+    exists,
     false,
     func,
     literal,
@@ -24,13 +26,31 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.orm import aliased
 
+from app.store.assignment_repository import AssignmentRepository
 from app.store.ordering import by_code_point
+from app.store.presence_repository import PresenceRepository
 from app.store.records import ImageRecord, ScoreRecord, Verdict
 from app.store.rows import columns_of
 from app.store.sample_schema import AuditSampleMemberRow
 from app.store.schema import ImageRow, ReadRow, ScoreRow
-from app.store.worklist_records import ModelTerms, WorklistCase, WorklistCounts, WorklistQuestion
+from app.store.worklist_records import (
+    NOBODY,
+    ModelTerms,
+    WorklistCase,
+    WorklistCounts,
+    WorklistQuestion,
+)
+from app.store.worklist_team import (
+    assigned_to,
+    assigned_to_nobody,
+    disputed,
+    has_room,
+    offered,
+    open_elsewhere,
+    to_arbitrate,
+)
 
 _IMAGE = columns_of(ImageRow, ImageRecord)
 _SCORE = columns_of(ScoreRow, ScoreRecord)
@@ -50,16 +70,26 @@ class WorklistRepository:
     ) -> list[WorklistCase]:
         """The cases asked for, in order."""
         terms = _Terms(question)
-        extra = (
-            terms.model.label("case_model"),
-            terms.flagged.label("case_flagged"),
-            terms.verdict.label("case_verdict"),
-        )
-        scores = [column.label(f"score_{column.key}") for column in _SCORE]
-        statement = terms.ordered(terms.matching(*_IMAGE, *scores, *extra))
-        rows = self._connection.execute(statement.offset(offset).limit(limit)).mappings().all()
-        others = self._others([row["id"] for row in rows], question.reader)
-        return [_case(row, others.get(row["id"], 0)) for row in rows]
+        # First which ones: sorting all of them with everything that is shown of a few is slow.
+        ordered = terms.ordered(terms.matching(ImageRow.id)).offset(offset).limit(limit)
+        ids = list(self._connection.scalars(ordered))
+        rows = {row["id"]: row for row in self._shown(terms, ids)}
+        others = self._others(ids, question.reader)
+        assigned = AssignmentRepository(self._connection, self._now).readers_of(ids)
+        people: dict[int, tuple[str, ...]] = {}
+        presence = PresenceRepository(self._connection, self._now)
+        for one in presence.others(question.reader, alive_since=question.alive_since):
+            people[one.image_id] = (*people.get(one.image_id, ()), one.full_name)
+        return [
+            _case(
+                rows[number],
+                others=others.get(number, 0),
+                assigned=assigned.get(number, ()),
+                open_by=people.get(number, ()),
+            )
+            for number in ids
+            if number in rows
+        ]
 
     def ids(self, question: WorklistQuestion) -> list[int]:
         """The numbers of the cases asked for, in order."""
@@ -67,10 +97,19 @@ class WorklistRepository:
         return list(self._connection.scalars(terms.ordered(terms.matching(ImageRow.id))))
 
     def first_unread(self, question: WorklistQuestion) -> int | None:
-        """The first case asked for that the reader has not read, or None."""
+        """The first case asked for that waits for the reader and nobody else has open, or None."""
         terms = _Terms(question)
-        statement = terms.ordered(terms.matching(ImageRow.id).where(terms.verdict.is_(None)))
+        taken = open_elsewhere(question.reader, question.alive_since)
+        statement = terms.ordered(terms.matching(ImageRow.id).where(terms.unread, ~taken))
         return self._connection.scalar(statement.limit(1))
+
+    def without_readers(
+        self, question: WorklistQuestion, readers_per_case: int, limit: int
+    ) -> list[int]:
+        """The first of the cases asked for that fewer people have read or are to read."""
+        terms = _Terms(question)
+        statement = terms.ordered(terms.matching(ImageRow.id).where(has_room(readers_per_case)))
+        return list(self._connection.scalars(statement.limit(limit)))
 
     def counts(self, question: WorklistQuestion) -> WorklistCounts:
         """How many cases are asked for, and how many there are."""
@@ -78,7 +117,7 @@ class WorklistRepository:
         statement = terms.joined(
             func.count().filter(*terms.conditions()),
             func.count(),
-            func.count().filter(terms.verdict.is_(None)),
+            func.count().filter(terms.unread),
             func.count().filter(terms.flagged),
             func.count().filter(*terms.lacks_score()),
         )
@@ -91,6 +130,20 @@ class WorklistRepository:
         statement = statement.where(*terms.lacks_score())
         rows = self._connection.execute(statement.order_by(ImageRow.id).limit(limit)).mappings()
         return [(_record(ImageRecord, _IMAGE, row), row["case_model"]) for row in rows]
+
+    def _shown(self, terms: _Terms, ids: Sequence[int]) -> Iterator[RowMapping]:
+        """All that is shown of these cases, in no order."""
+        extra = (
+            terms.model.label("case_model"),
+            terms.flagged.label("case_flagged"),
+            terms.verdict.label("case_verdict"),
+            terms.offered.label("case_offered"),
+        )
+        scores = [column.label(f"score_{column.key}") for column in _SCORE]
+        for start in range(0, len(ids), 500):
+            statement = terms.joined(*_IMAGE, *scores, *extra)
+            statement = statement.where(ImageRow.id.in_(ids[start : start + 500]))
+            yield from self._connection.execute(statement).mappings()
 
     def _others(self, ids: Sequence[int], reader: str) -> dict[int, int]:
         found: dict[int, int] = {}
@@ -111,6 +164,9 @@ class _Terms:
         self._question = question
         self.model = _by_age(question.models)
         self.verdict = _own_verdict(question.reader)
+        self.offered = offered(question.reader, question.readers_per_case)
+        self.read = ImageRow.id.in_(_read_by(question.reader))
+        self.unread = and_(~self.read, self.offered)
         self.flagged = ScoreRow.id.is_not(None) & or_(
             false(),
             *(
@@ -160,6 +216,17 @@ class _Terms:
             conditions.append(ImageRow.added_at >= asked.since)
         if asked.until is not None:
             conditions.append(ImageRow.added_at < asked.until)
+        if asked.within_days is not None:
+            since = self._question.now - timedelta(days=asked.within_days)
+            conditions.append(ImageRow.added_at >= since)
+        if asked.batch is not None:
+            conditions.append(ImageRow.batch_id == asked.batch)
+        if asked.origin is not None:
+            conditions.append(ImageRow.origin == asked.origin)
+        if asked.assigned_to == NOBODY:
+            conditions.append(assigned_to_nobody())
+        elif asked.assigned_to is not None:
+            conditions.append(assigned_to(asked.assigned_to))
         return conditions
 
     def ordered(self, statement: Select[Any]) -> Select[Any]:
@@ -176,8 +243,9 @@ class _Terms:
         )
         shown: dict[str, ColumnElement[bool]] = {
             "all": true(),
-            "unread": self.verdict.is_(None),
-            "read": self.verdict.is_not(None),
+            "unread": self.unread,
+            "mine": assigned_to(self._question.reader),
+            "read": self.read,
             "flagged": self.flagged,
             "warned": warned,
             "uploads": ImageRow.origin == "upload",
@@ -185,7 +253,13 @@ class _Terms:
             # A member says nothing of the AI: it was drawn from flagged and other cases alike.
             "sample": ImageRow.id.in_(select(AuditSampleMemberRow.image_id)),
             # Others' verdicts must not show through before one's own is there.
-            "disagreement": and_(self.verdict.is_not(None), ImageRow.id.in_(_disputed())),
+            "disagreement": and_(
+                true() if self._question.sees_disputes else self.read,
+                ImageRow.id.in_(disputed()),
+            ),
+            "arbitration": (
+                to_arbitrate(self._question.reader) if self._question.sees_disputes else false()
+            ),
         }
         return shown[self._question.wish.show]
 
@@ -203,9 +277,10 @@ class _Terms:
         for part in parts:
             text = text + " " + part
         found = func.lower(text).contains(word.lower(), autoescape=True)
-        # Looked up for each case, so only where the word is part of one.
         verdicts = [verdict for verdict in get_args(Verdict) if word.lower() in verdict]
-        return or_(found, self.verdict.in_(verdicts)) if verdicts else found
+        if not verdicts:
+            return found
+        return or_(found, ImageRow.id.in_(_called(self._question.reader, verdicts)))
 
 
 def _by_age(models: Sequence[ModelTerms]) -> ColumnElement[str]:
@@ -230,25 +305,15 @@ def _own_verdict(reader: str) -> Any:
     )
 
 
-def _disputed() -> Select[Any]:
-    """Cases that readers' latest verdicts call both normal and abnormal."""
-    last = (
-        select(ReadRow.image_id, ReadRow.reader, func.max(ReadRow.revision).label("revision"))
-        .group_by(ReadRow.image_id, ReadRow.reader)
-        .subquery()
-    )
-    same = and_(
-        ReadRow.image_id == last.c.image_id,
-        ReadRow.reader == last.c.reader,
-        ReadRow.revision == last.c.revision,
-    )
-    return (
-        select(ReadRow.image_id)
-        .join(last, same)
-        .where(ReadRow.verdict.in_(("normal", "abnormal")))
-        .group_by(ReadRow.image_id)
-        .having(func.count(distinct(ReadRow.verdict)) > 1)
-    )
+def _read_by(reader: str) -> Select[Any]:
+    return select(ReadRow.image_id).where(ReadRow.reader == reader)
+
+
+def _called(reader: str, verdicts: Sequence[str]) -> Select[Any]:
+    """Cases that a reader's latest verdict calls one of these."""
+    newer = aliased(ReadRow)
+    replaced = exists().where(newer.replaces_id == ReadRow.id)
+    return _read_by(reader).where(ReadRow.verdict.in_(verdicts), ~replaced)
 
 
 def _by_uncertainty(question: WorklistQuestion) -> tuple[Any, ...]:
@@ -289,7 +354,9 @@ _ORDERS: dict[str, Callable[[WorklistQuestion], tuple[Any, ...]]] = {
 }
 
 
-def _case(row: Any, others: int) -> WorklistCase:
+def _case(
+    row: Any, *, others: int, assigned: tuple[str, ...], open_by: tuple[str, ...]
+) -> WorklistCase:
     scored = row["score_id"] is not None
     return WorklistCase(
         image=_record(ImageRecord, _IMAGE, row),
@@ -298,6 +365,9 @@ def _case(row: Any, others: int) -> WorklistCase:
         flagged=bool(row["case_flagged"]),
         verdict=row["case_verdict"],
         others=others,
+        offered=bool(row["case_offered"]),
+        assigned=assigned,
+        open_by=open_by,
     )
 
 

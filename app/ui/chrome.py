@@ -25,6 +25,7 @@ _STYLE = """
 h1, h2, h3 { letter-spacing: 0; }
 h1 { font-size: 1.35rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
 h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem 0 !important; }
+[role="dialog"] h1, [role="dialog"] h2 { padding: 1rem 1.25rem 0.2rem !important; }
 .st-key-ddad-who { position: fixed; top: 0.8rem; right: 4.2rem; z-index: 999991; width: auto;
   display: flex; flex-direction: row; align-items: center; gap: 0.7rem; }
 .st-key-ddad-who > div { width: auto; }
@@ -39,9 +40,13 @@ h2 { font-size: 1.08rem !important; font-weight: 600 !important; padding: 0.2rem
 .ddad-muted { color: #9aa5b1; }
 .ddad-facts { color: #9aa5b1; font-size: 0.92rem; }
 .ddad-facts span { white-space: nowrap; }
+.ddad-day { text-align: right; } .ddad-day b { color: #eef2f6; font-weight: 600;
+  font-variant-numeric: tabular-nums; }
 .ddad-title { font-size: 1.2rem; font-weight: 600; color: #eef2f6; }
 .ddad-warning { color: #f0b27a; border-left: 2px solid #c9803f; padding: 0.1rem 0 0.1rem 0.6rem;
   margin: 0.35rem 0; font-size: 0.92rem; }
+.ddad-presence { color: #f0c48a; background: #2a2113; border: 1px solid #6b4f22;
+  border-radius: 4px; padding: 0.4rem 0.7rem; font-size: 0.92rem; }
 .ddad-score { display: flex; align-items: baseline; gap: 0.9rem; margin-top: 0.2rem; }
 .ddad-score b { font-size: 2rem; font-weight: 600; color: #eef2f6;
   font-variant-numeric: tabular-nums; line-height: 1.1; }

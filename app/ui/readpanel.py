@@ -9,7 +9,7 @@ import streamlit as st
 from app.services.people import Action
 from app.services.read_draft import ReadDraft
 from app.services.reading import CaseView
-from app.ui import chrome
+from app.ui import chrome, presence
 from app.ui.context import Context
 from app.ui.drafts import changed, keep, saved_draft
 from app.ui.session import Draft, OpenCase, Session, session, widget_value
@@ -165,6 +165,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
         return
     view = case.view
     image_id = view.image.id
+    following = presence.free(context, following, 1)
     draft = _latest(state, view)
     if draft.verdict is None:  # the buttons wait for no page run after the verdict's key
         state.problem = "Choose a verdict first."
@@ -222,9 +223,10 @@ def _submission(draft: Draft, shown: ViewerState, *, seconds: float) -> ReadDraf
     )
 
 
-def step(context: Context, image_id: int | None) -> None:
+def step(context: Context, image_id: int | None, way: int = 0) -> None:
     """Open a neighbour, keeping what was typed a moment ago in the draft."""
     state = session()
+    image_id = presence.free(context, image_id, way)
     if state.case is not None:
         shown = _shown(state.case)
         view = state.case.view

@@ -19,6 +19,7 @@ from app.services.intake import IntakeOutcome
 from app.services.operating_change import Change
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.presence import OpenElsewhere
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
@@ -128,6 +129,16 @@ class Session:
         audit_filter: As the audit screen last had it.
         audit_before: Where its pages begin, the first one left out.
         worked_out: Figures of the threshold screen that take long, by what they rest on.
+        tab: A random name of this tab, by which it says which case it has open.
+        present: The case it has said to have open, or None.
+        present_drawn: Whether that was drawn since it was asked last.
+        open_elsewhere: Who had that case open before.
+        taken: Cases that others have open, as last heard; stepping on skips them.
+        preset: What the worklist's controls begin with.
+        views: How often that changed, so that each puts its values into new widgets.
+        views_saved: Counts saved views, so that the field for a name is empty after each.
+        markings: Counts assignments, after each of which nothing is marked any more.
+        listing: Whether the worklist was the screen shown last.
     """
 
     reader: Person | None = None
@@ -155,6 +166,16 @@ class Session:
     audit_filter: AuditFilter = field(default_factory=AuditFilter)
     audit_before: list[int] = field(default_factory=list)
     worked_out: dict[Hashable, Any] = field(default_factory=dict)
+    tab: str = field(default_factory=lambda: secrets.token_hex(16))
+    present: int | None = None
+    present_drawn: bool = False
+    open_elsewhere: tuple[OpenElsewhere, ...] = ()
+    taken: frozenset[int] = frozenset()
+    preset: Wish = field(default_factory=Wish)
+    views: int = 0
+    views_saved: int = 0
+    markings: int = 0
+    listing: bool = False
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""
@@ -169,11 +190,19 @@ class Session:
             self.map_name = self.case.map_name = name
 
     def neighbour(self, step: int) -> int | None:
-        """The case ``step`` places on in the worklist's order, or None at its end."""
+        """The next case in the worklist's order that nobody else has open, or None at its end.
+
+        Args:
+            step: 1 for onward, -1 for back.
+        """
         if self.image_id not in self.order:
             return None
         at = self.order.index(self.image_id) + step
-        return self.order[at] if 0 <= at < len(self.order) else None
+        while 0 <= at < len(self.order):
+            if self.order[at] not in self.taken:
+                return self.order[at]
+            at += step
+        return None
 
     def take_notice(self) -> str:
         """The sentence to show, once."""

@@ -23,7 +23,34 @@ function scoreOf(row) {
   return score;
 }
 
-function rowOf(row, open) {
+// Whose read it waits for, and who has it open now.
+function readOf(row) {
+  const waiting = row.offered ? "Unread" : "For others";
+  const read = element("span", row.verdict || !row.offered ? "read" : "read unread");
+  read.append(element("span", "", row.verdict ? row.verdict : waiting));
+  if (row.others) read.append(element("small", "", `+${row.others} other${row.others > 1 ? "s" : ""}`));
+  if (row.open_by.length) {
+    const open = element("small", "open", `Open: ${row.open_by.join(", ")}`);
+    open.title = `${row.open_by.join(", ")} has this case open now`;
+    read.append(open);
+  }
+  return read;
+}
+
+function markOf(row, marked, tell) {
+  const box = element("input", "mark");
+  box.type = "checkbox";
+  box.checked = marked.has(row.id);
+  box.setAttribute("aria-label", `Mark ${row.label}`);
+  box.addEventListener("change", () => {
+    if (box.checked) marked.add(row.id);
+    else marked.delete(row.id);
+    tell();
+  });
+  return box;
+}
+
+function rowOf(row, team, open) {
   const button = element("button", "row");
   button.type = "button";
   button.dataset.case = row.id;
@@ -37,13 +64,16 @@ function rowOf(row, open) {
   const flag = element("span", row.flagged ? "flag on" : "flag", row.flagged ? "Flagged" : row.hidden ? "" : "–");
   const warning = element("span", "warn", row.warnings.length ? "Warning" : "");
   warning.title = row.warnings.join("\n");
-  const read = element("span", row.verdict ? "read" : "read unread");
-  read.append(element("span", "", row.verdict ? row.verdict : "Unread"));
-  if (row.others) read.append(element("small", "", `+${row.others} other`));
   const added = element("span", "added", new Date(row.added).toLocaleDateString());
-  button.append(image, name, element("span", "model", row.model), score, flag, warning, read, added);
+  button.append(image, name, element("span", "model", row.model), score, flag, warning, readOf(row));
+  if (team) {
+    const readers = element("span", "team", row.assigned.join(", "));
+    readers.title = row.assigned.join("\n");
+    button.append(readers);
+  }
+  button.append(added);
   button.addEventListener("click", () => open(row.id));
-  const item = element("div");
+  const item = element("div", "line");
   item.setAttribute("role", "listitem");
   item.append(button);
   return item;
@@ -52,13 +82,46 @@ function rowOf(row, open) {
 const HEADS = ["", "Case", "Model", "Percentile among normals", "Operating point", "", "My read", "Added"];
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { data, parentElement, setTriggerValue, setStateValue } = component;
   const list = parentElement.querySelector(".list");
   const head = element("div", "row head");
   head.setAttribute("aria-hidden", "true");
-  head.append(...HEADS.map((text) => element("span", "", text)));
+  const heads = data.team ? [...HEADS.slice(0, -1), "Assigned to", "Added"] : HEADS;
+  head.append(...heads.map((text) => element("span", "", text)));
   const open = (id) => setTriggerValue("open", id);
-  list.replaceChildren(head, ...data.rows.map((row) => rowOf(row, open)));
+  // Kept here, not sent back and forth: marking a case must not bring all thumbnails again.
+  const there = new Set(data.rows.map((row) => row.id));
+  const kept = list.ddadMarking === data.marking ? [...(list.ddadMarked || [])] : [];
+  const marked = new Set(kept.filter((id) => there.has(id)));
+  const tell = () => setStateValue("marked", [...marked]);
+  if (list.ddadMarked && list.ddadMarked.size > marked.size) tell();
+  list.ddadMarked = marked;
+  list.ddadMarking = data.marking;
+  list.classList.toggle("markable", data.may_mark);
+  list.classList.toggle("for-team", data.team);
+  const rows = data.rows.map((row) => {
+    const item = rowOf(row, data.team, open);
+    if (data.may_mark) item.prepend(markOf(row, marked, tell));
+    return item;
+  });
+  const top = element("div", "line");
+  if (data.may_mark) {
+    const all = element("input", "mark");
+    all.type = "checkbox";
+    all.setAttribute("aria-label", "Mark all cases of this page");
+    all.checked = data.rows.length > 0 && marked.size === data.rows.length;
+    all.addEventListener("change", () => {
+      marked.clear();
+      if (all.checked) for (const id of there) marked.add(id);
+      for (const box of list.querySelectorAll('.line[role="listitem"] input.mark')) {
+        box.checked = all.checked;
+      }
+      tell();
+    });
+    top.append(all);
+  }
+  top.append(head);
+  list.replaceChildren(top, ...rows);
   const last = list.querySelector(`[data-case="${data.last}"]`);
   if (last) last.classList.add("last");
   list.onkeydown = (event) => {

@@ -11,7 +11,7 @@ from app.services.case_details import CaseDetails
 from app.services.patients import RelatedImages
 from app.services.people import Action
 from app.services.reading import CaseView
-from app.ui import chrome
+from app.ui import chrome, presence
 from app.ui.casedetails import case_details
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
@@ -49,6 +49,7 @@ def show(context: Context) -> None:
             context.open_screen("worklist")
         return
     case = _gather(context, state, state.image_id)
+    presence.arrive(context, state.image_id)
     left, right = st.columns([7, 3], gap="medium")
     with left, st.container(key="viewer-pane"):
         has = _bring_wanted(context, case)
@@ -202,7 +203,7 @@ def _head(context: Context, state: Session, view: CaseView) -> None:
                 disabled=neighbour is None,
                 width="stretch",
                 on_click=step,
-                args=(context, neighbour),
+                args=(context, neighbour, way),
             )
 
 

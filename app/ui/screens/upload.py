@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from app.services.batch_names import BATCH_NAME_LIMIT
 from app.services.batches import Batch, Progress, start_batch
 from app.services.intake import IntakeOutcome
 from app.ui.chrome import section
@@ -55,7 +56,15 @@ def show(context: Context) -> None:
 
 
 def _ask(context: Context, state: Session) -> None:
-    folder = st.toggle("A whole folder", key="upload-folder")
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    folder = left.toggle("A whole folder", key="upload-folder")
+    name = right.text_input(
+        "Batch",
+        max_chars=BATCH_NAME_LIMIT,
+        placeholder="Name of this batch, for the worklist’s filter; the time if empty",
+        key=f"upload-batch-{state.uploads}",
+        label_visibility="collapsed",
+    )
     files = st.file_uploader(
         "A folder" if folder else "Files",
         accept_multiple_files="directory" if folder else True,
@@ -67,7 +76,7 @@ def _ask(context: Context, state: Session) -> None:
         # What was handed over is taken in though the session ends meanwhile; if the account is
         # removed, nothing more is.
         sender = replace(context.reader, session_id=None)
-        state.batch = start_batch(context.services.intake, sender, given)
+        state.batch = start_batch(context.services.intake, sender, given, name)
         state.intake_note = ""
         state.uploads += 1  # an empty uploader; these files are on their way
         _let_go(files)

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 import streamlit as st
 
 from app.services.people import Action
-from app.services.worklist import BY_SCORE, SEEDS, Show, Sort, Wish, Worklist
-from app.ui.caselist import caselist, opened
+from app.services.worklist import Wish, Worklist
+from app.ui.assigning import assign_dialog
+from app.ui.caselist import caselist, marked, opened
 from app.ui.context import Context
-from app.ui.session import session
+from app.ui.days import start_of, today
+from app.ui.session import Session, session
+from app.ui.worklist_filters import filters, narrowed_by
 
 PAGE_ROWS = 100
-SHOW: dict[str, Show] = {
-    "All": "all",
-    "Unread": "unread",
-    "Read": "read",
-    "Flagged": "flagged",
-    "Warnings": "warned",
-    "Disagreement": "disagreement",
-    "Audit sample": "sample",
-    "Uploads": "uploads",
-    "Gallery": "gallery",
-}
-SORT: dict[str, Sort] = {
-    "Highest score": "score",
-    "Nearest to threshold": "uncertainty",
-    "Newest": "newest",
-    "Oldest": "oldest",
-    "Name": "label",
-    "Random sample": "random",
-}
 
 
 def show(context: Context) -> None:
@@ -42,50 +27,53 @@ def show(context: Context) -> None:
         _open(context, chosen_case)
     if notice := state.take_notice():
         st.toast(notice)
-    controls = st.columns([5.2, 1.7, 2.0, 1.4], vertical_alignment="bottom")
-    state.unaided = _unaided(context, state.unaided)
-    hidden = "-unaided" if state.unaided else ""
-    shows = [name for name in SHOW if not (state.unaided and SHOW[name] == "flagged")]
-    sorts = [name for name in SORT if not (state.unaided and SORT[name] in BY_SCORE)]
-    with controls[0]:
-        chosen = st.segmented_control(
-            "Show", shows, default="All", required=True, key=f"worklist-show{hidden}"
-        )
-    with controls[1]:
-        sort = st.selectbox("Sort", sorts, key=f"worklist-sort{hidden}")
-    with controls[2]:
-        search = st.text_input("Search", placeholder="Name, view, verdict", key="worklist-search")
-    wish = Wish(
-        show=SHOW[chosen],
-        sort=SORT[sort],
-        search=search,
-        seed=_seed(SORT[sort]),
-        unaided=state.unaided,
-    )
+    _come_back(state)
+    above = st.container()
+    under = st.columns([6, 3.4, 1.5, 1], vertical_alignment="center")
+    with under[2]:
+        state.unaided = _unaided(context, state.unaided)
+    with above:
+        asked = filters(context, unaided=state.unaided)
+    wish = asked.wish
     if wish != state.wish:
         state.wish, state.page = wish, 0
     found = context.services.worklist.list(
         context.reader, wish, offset=state.page * PAGE_ROWS, limit=PAGE_ROWS
     )
-    with controls[3]:
+    with asked.start:
         start = st.button(
             "Start reading",
             type="primary",
             width="stretch",
             disabled=found.first_unread is None,
             shortcut="S",
-            help="Opens the first unread case of this list",
+            help="Opens the first case of this list that waits for you and nobody has open",
         )
-    _counts(found)
+    with under[0]:
+        _counts(found, wish)
+    with under[1]:
+        _day(context)
+    with under[3]:
+        _assign(context, wish, state)
     if start and found.first_unread is not None:
         _open(context, found.first_unread)
     if not found.rows:
-        _empty(found)
+        state.listed = ()
+        _empty(found, wish)
         return
     thumbnails = context.services.worklist.thumbnails(context.reader, found.rows)
     state.listed = tuple(row.image_id for row in found.rows)
-    caselist(found.rows, thumbnails, state.image_id)
+    may_mark = Action.ASSIGN in context.allowed
+    caselist(found.rows, thumbnails, state.image_id, may_mark=may_mark, marking=state.markings)
     _pages(found)
+
+
+def _come_back(state: Session) -> None:
+    """Show what was shown before, when another screen was there meanwhile."""
+    if not state.listing and state.wish != state.preset:
+        state.preset = state.wish
+        state.views += 1
+    state.listing = True
 
 
 def _unaided(context: Context, chosen: bool) -> bool:
@@ -101,30 +89,16 @@ def _unaided(context: Context, chosen: bool) -> bool:
     )
 
 
-def _seed(sort: Sort) -> int:
-    """Of the random order: drawn once a session, and told, so that it can be drawn again."""
-    if sort != "random":
-        return 0
-    return int(
-        st.number_input(
-            "Sample",
-            min_value=0,
-            max_value=SEEDS - 1,
-            value=session().seed,
-            key="worklist-seed",
-            help="The same number draws the same order for everybody",
-        )
-    )
-
-
-def _counts(found: Worklist) -> None:
+def _counts(found: Worklist, wish: Wish) -> None:
     flagged = (
         "what the AI says of a case is shown after your verdict"
         if found.flagged is None
         else f"{found.flagged} at or above their model's operating point"
     )
+    narrowed = narrowed_by(wish)
+    by = f" (by {', '.join(narrowed)})" if narrowed else ""
     st.html(
-        f'<div class="ddad-facts">{found.matching} shown of {found.total} · '
+        f'<div class="ddad-facts">{found.matching} shown of {found.total}{by} · '
         f"{found.unread} unread · {flagged}</div>"
     )
 
@@ -143,11 +117,48 @@ def _pages(found: Worklist) -> None:
         st.rerun()
 
 
-def _empty(found: Worklist) -> None:
-    if found.total:
-        st.info("No case matches. Choose “All” or clear the search.")
-    else:
+def _day(context: Context) -> None:
+    """How far the reader has come today."""
+    if Action.READ not in context.allowed:
+        return
+    day = context.services.progress.day(context.reader, start_of(today()))
+    parts = [f"Today <b>{day.read}</b> read"]
+    if day.left:
+        parts.append(f"<b>{day.left}</b> left of mine")
+    if day.median_seconds is not None:
+        parts.append(f"median <b>{day.median_seconds:.0f}</b> s")
+    st.html(f'<div class="ddad-facts ddad-day">{" · ".join(parts)}</div>')
+
+
+def _assign(context: Context, wish: Wish, state: Session) -> None:
+    if Action.ASSIGN not in context.allowed:
+        return
+    chosen = marked(state.listed)
+    if st.button(f"Assign {len(chosen)}" if chosen else "Assign", width="stretch"):
+        assign_dialog(context, wish, chosen)
+
+
+NOTHING = {
+    "unread": "No case waits for a read of yours here.",
+    "mine": "No case is assigned to you here. “Unread” has what is offered to everybody.",
+    "read": "You have read no case here yet. “Start reading” opens the first one.",
+    "flagged": "No case here reaches its model’s operating point.",
+    "warned": "No case here has a warning.",
+    "disagreement": "No case here is called normal by one reader and abnormal by another.",
+    "arbitration": "No disagreement waits to be settled.",
+}
+
+
+def _empty(found: Worklist, wish: Wish) -> None:
+    if not found.total:
         st.info("There is no case yet. Add radiographs on the Upload screen.")
+        return
+    narrowed = bool(wish.search or narrowed_by(wish))
+    step = " Clear the search or the filters." if narrowed else " Choose “All” for every case."
+    if wish.show == "all":
+        st.info("No case matches." + step)
+    else:
+        st.info(html.escape(NOTHING.get(wish.show, "No case matches.")) + step)
 
 
 def _open(context: Context, image_id: int) -> None:

@@ -26,7 +26,10 @@ from tests.databases import current
 MODEL = "nih-ae-u"
 ADMIN = Person("Root", frozenset({"administrator"}))
 MARK_BYTES = 20_000
-TABLES = ("images", "scores", "reads", "boxes", "drafts", "rejected_regions")
+TABLES = (
+    "images", "scores", "reads", "boxes", "drafts", "rejected_regions", "assignments",
+    "arbitrations",
+)  # fmt: skip
 REGION = RejectedRegion("inter", 0.1, 16, 16, 32, 16, 0.5, 24, 24)
 
 
@@ -63,6 +66,10 @@ def two(
         with store.writing() as repositories:
             words = {"comment": f"draft-of-{outcome.image_id}"}
             repositories.drafts.put("ana", outcome.image_id, words)
+            repositories.assignments.add([(outcome.image_id, "ana")], "lea")
+            read = repositories.reads.latest(outcome.image_id, ana.name)
+            repositories.assignments.settle(outcome.image_id, read.id)
+            repositories.presence.put(f"{outcome.image_id:032x}", outcome.image_id, "ana", None)
     with store.reading() as repositories:
         return [repositories.images.get(outcome.image_id) for outcome in taken]
 
@@ -92,8 +99,11 @@ def test_every_byte_of_the_patient_is_gone_and_nobody_elses(
     before = counts(loaded_home)
     done = loaded.erasing.erase(ADMIN, Which(patient=mine[0].patient), "asked by the patient")
     assert done.left == ()
-    assert vars(done.rows) == {"images": 2, "scores": 2, "reads": 4, "boxes": 4, "drafts": 2,
-        "rejected_regions": 4}  # fmt: skip
+    assert vars(done.rows) == {
+        "images": 2, "scores": 2, "reads": 4, "boxes": 4, "drafts": 2,
+        "rejected_regions": 4, "assignments": 2, "arbitrations": 2,
+    }  # fmt: skip
+    assert current().query(loaded_home, "SELECT image_id FROM presence") == [(other.id,)]
     after = counts(loaded_home)
     assert {name: before[name] - after[name] for name in TABLES} == vars(done.rows)
     stored = {path: path.read_bytes() for path in loaded_home.rglob("*") if path.is_file()}

@@ -17,6 +17,7 @@ from app.services.evidence import EvidenceChoice
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.services.reading import CaseView
+from app.services.worklist import Wish
 from app.store.account_records import Role
 from app.store.proposal_records import NewProposal
 from app.store.records import NewImage
@@ -43,6 +44,22 @@ MAY: dict[str, set[str]] = {
     "look through maps": {*CLINICAL, "auditor"},
     "draw an audit sample": {"lead"},
     "save a read": CLINICAL,
+    "where others disagree": {"arbiter", "lead", "auditor"},
+    "find cases to assign": {"lead"},
+    "see who can be given cases": {"lead"},
+    "assign": {"lead"},
+    "take assigned cases back": {"lead"},
+    "take all back from a reader": {"lead"},
+    "say that a case is open": {*CLINICAL, "auditor"},
+    "say that it is left": {*CLINICAL, "auditor"},
+    "ask what others have open": {*CLINICAL, "auditor"},
+    "see saved views": {*CLINICAL, "auditor"},
+    "see batches": {*CLINICAL, "auditor"},
+    "save a view": {*CLINICAL, "auditor"},
+    "save a view for everybody": {"lead"},
+    "rename a view": {*CLINICAL, "auditor"},
+    "delete a view": {*CLINICAL, "auditor"},
+    "see one's own day": CLINICAL,
     "take in": CLINICAL,
     "take many in": CLINICAL,
     "set a threshold": {"lead"},
@@ -109,6 +126,13 @@ def two_of_a_patient(services: Services) -> tuple[CaseView, int]:
     return services.reading.open_case(ana, first), second
 
 
+def own_view(services: Services, person: Person) -> int:
+    """A view of the person's, made past the service."""
+    with services.access._store.writing() as repositories:
+        name = f"view {len(repositories.saved_views.offered_to(person.name))}"
+        return repositories.saved_views.add(person.name, name, {}, shared=False).id
+
+
 @pytest.fixture
 def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Callable[[Person], Any]]:
     """Every act by name; the services' own state lets each succeed for who may."""
@@ -140,6 +164,24 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "look through maps": lambda p: loaded.levels.evidence(p, evidence, "inter", "reference"),
         "draw an audit sample": lambda p: loaded.sampling.draw(p, MODEL, 1),
         "save a read": lambda p: loaded.reading.save(p, case.image_id, MODEL, DRAFT),
+        "where others disagree": lambda p: loaded.worklist.list(p, Wish("arbitration")),
+        "find cases to assign": lambda p: loaded.worklist.without_readers(
+            p, Wish(), readers_per_case=1, limit=1
+        ),
+        "see who can be given cases": loaded.assigning.readers,
+        "assign": lambda p: loaded.assigning.assign(p, [case.image_id], ["other"]),
+        "take assigned cases back": lambda p: loaded.assigning.take_back(p, [case.image_id]),
+        "take all back from a reader": lambda p: loaded.assigning.take_all_back(p, "other"),
+        "say that a case is open": lambda p: loaded.presence.open(p, "a" * 32, case.image_id),
+        "say that it is left": lambda p: loaded.presence.leave(p, "a" * 32),
+        "ask what others have open": loaded.presence.taken,
+        "see saved views": loaded.saved_views.offered,
+        "see batches": loaded.saved_views.batches,
+        "save a view": lambda p: loaded.saved_views.save(p, "one", Wish()),
+        "save a view for everybody": lambda p: loaded.saved_views.save(p, "1", Wish(), shared=True),
+        "rename a view": lambda p: loaded.saved_views.rename(p, own_view(loaded, p), "two"),
+        "delete a view": lambda p: loaded.saved_views.delete(p, own_view(loaded, p)),
+        "see one's own day": lambda p: loaded.progress.day(p, image.added_at),
         "take in": lambda p: loaded.intake.take(p, "x", small_png(7)),
         "take many in": lambda p: list(loaded.intake.take_many(p, [])),
         "set a threshold": lambda p: put_in_force(loaded, p, MODEL, 0.4, "because"),

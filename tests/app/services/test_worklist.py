@@ -224,7 +224,7 @@ def test_disagreements_are_shown_to_who_has_read_the_case(
     services.reading.save(BEN, case, "nih-ae-u", draft("normal"))
     assert labels(services, ANA, show="disagreement") == ["NIH 00000150_002"]
     assert labels(services, BEN, show="disagreement") == ["NIH 00000150_002"]
-    assert labels(services, Person.named("New"), show="disagreement") == []
+    assert labels(services, Person.named("New", "reader"), show="disagreement") == []
     services.reading.save(ANA, case, "nih-ae-u", draft("normal"))
     assert labels(services, ANA, show="disagreement") == []
 

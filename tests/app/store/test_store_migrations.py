@@ -285,6 +285,32 @@ def test_one_step_down_keeps_reads_without_what_they_rejected(older, empty_url, 
         assert [(len(r.boxes), r.rejected) for r in repos.reads.history(1)] == [(0, ()), (1, ())]
 
 
+def test_readers_together_come_and_go_and_leave_images_and_reads(older, empty_url, new_image):
+    move(older, command.upgrade, "0005")
+    before = schema_of(older)
+    migrate(empty_url)
+    with UnitOfWork(older).writing() as repos:
+        batch = repos.batches.named("Night", "ana")
+        repos.images.add(new_image("b"), batch)
+        repos.assignments.add([(1, "ana"), (1, "ben")], "lea")
+        repos.assignments.settle(1, 1)
+        repos.presence.put("a" * 32, 1, "ana", None)
+        repos.saved_views.add("ana", "mine", {"show": "unread"}, shared=False)
+        assert [(one.name, one.cases) for one in repos.batches.list_all()] == [("Night", 1)]
+    with pytest.raises(StoreError), UnitOfWork(older).writing() as repos:
+        repos.assignments.add([(1, "ana")], "lea")  # twice
+    with pytest.raises(StoreError), UnitOfWork(older).writing() as repos:
+        repos.assignments.add([(99, "ana")], "lea")  # of no image
+    move(older, command.downgrade, "0005")
+    assert schema_of(older) == before
+    with older.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM images")) == 2
+        assert connection.scalar(text("SELECT count(*) FROM reads")) == 1
+    assert migrate(empty_url) is True
+    with UnitOfWork(older).reading() as repos:
+        assert repos.batches.list_all() == [] and repos.assignments.readers_of([1]) == {}
+
+
 def test_downgrade_gives_back_the_first_schema_with_its_rows(older, empty_url):
     before = schema_of(older)
     migrate(empty_url)
