@@ -62,9 +62,9 @@ def test_a_stopped_batch_keeps_what_is_done(
     monkeypatch.setattr("app.services.intake.BATCH_SIZE", 1)
     go_on, original = threading.Event(), empty.intake._finish
 
-    def wait_then_finish(reader: Person, batch: list) -> list:
+    def wait_then_finish(reader: Person, batch: list, name: str) -> list:
         assert go_on.wait(20)
-        return original(reader, batch)
+        return original(reader, batch, name)
 
     monkeypatch.setattr(empty.intake, "_finish", wait_then_finish)
     batch = start_batch(empty.intake, ana, [(f"{i}.png", small_png(i)) for i in range(40)])
