@@ -124,6 +124,7 @@ def test_others_are_told_once_ones_own_read_is_saved(
     page.get_by_role("button", name="Accept region 1 as a box").click()
     page.get_by_text("1 box drawn").wait_for()
     page.get_by_role("button", name="Abnormal").click()
+    page.locator('[data-testid="stBaseButton-primary"]', has_text="Abnormal").wait_for()
     page.get_by_label("Comment").fill("lower zone")
     page.get_by_label("Comment").focus()
     page.keyboard.press("Control+s")  # from within a text field, too

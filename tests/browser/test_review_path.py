@@ -79,6 +79,7 @@ def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page,
     page.get_by_text("1 box drawn").wait_for()
 
     page.get_by_role("button", name="Abnormal").click()
+    page.locator('[data-testid="stBaseButton-primary"]', has_text="Abnormal").wait_for()
     page.get_by_label("Comment").fill("=left lower zone")
     page.get_by_role("button", name="Save Shortcut Ctrl + S").click()
     page.get_by_text("Saved as abnormal").wait_for()
