@@ -46,9 +46,9 @@ SLOWEST_SECONDS = 1.0
 LONGEST_LIFE_SECONDS = 1.5
 READER = Person.named("Preparing")
 FAULTS = {
-    "full": ("disk full", ("is full",)),
-    "readonly": ("folder read-only", ("only be read", "permission to write")),
-    "locked": ("database locked by another process for 12 s", ("busy with another",)),
+    "full": ("the disk is full", ("is full",)),
+    "readonly": ("the folder may only be read", ("only be read", "permission to write")),
+    "locked": ("another process locks the database for 12 s", ("busy with another",)),
 }
 
 
@@ -317,7 +317,7 @@ def fault_figures(home: Path) -> list[Figure]:
         works = not any(found["after"].values()) and found["gained"] > 0
         figures.append(
             Figure(
-                f"Saving while the {name}" if fault != "locked" else f"Saving with the {name}",
+                f"Saving while {name}",
                 "a clear message, nothing partial, works again after",
                 f"“{said[0]}”; partial: {', '.join(found['partial']) or 'nothing'}; "
                 f"{'works' if works else 'does not work: ' + str(found['after'])} after",
