@@ -16,6 +16,7 @@ from app.services.images import StoredImages
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
+from app.services.preparing import PreparingService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
@@ -75,6 +76,7 @@ def build_services(settings: Settings) -> Services:
             unaided_first=settings.unaided_first,
             more_findings=settings.more_findings,
         ),
+        preparing=PreparingService(store, access, images, models, scoring),
         viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
         exporting=ExportingService(store, access),

@@ -13,6 +13,7 @@ from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
+from app.services.preparing import PreparingService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
@@ -34,6 +35,7 @@ class Services:
     gallery: GalleryService
     worklist: WorklistService
     reading: ReadingService
+    preparing: PreparingService
     viewing: ViewingService
     tuning: TuningService
     exporting: ExportingService
@@ -48,5 +50,6 @@ class Services:
         allocator.trim()
 
     def close(self) -> None:
-        """End the processes that read files."""
+        """End the processes that read files, and what prepares cases."""
+        self.preparing.close()
         self.sandbox.close()

@@ -159,7 +159,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     shown = _shown(case)
     if view.read is not None and not changed(view, draft, shown.boxes):
         state.drafts.pop(image_id, None)
-        state.case, state.problem = None, ""
+        case.saved, state.problem = True, ""
         state.notice = (
             f"{view.image.label}: nothing has changed since revision {view.read.revision}."
         )
@@ -179,7 +179,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
         state.problem = str(error)
         return
     del state.drafts[image_id]
-    state.case, state.problem = None, ""
+    case.saved, state.problem = True, ""
     if view.unaided:  # the same case again, with the AI
         state.notice = f"{view.image.label}: {saved.verdict} kept as your first verdict."
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.services.batches import Batch
 from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.preparing import PreparedCase
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
 from app.store.account_records import AuditFilter
@@ -69,6 +71,25 @@ class ReadingClock:
 
 
 @dataclass
+class Ahead:
+    """A case that is being prepared, or is, while another is on the screen.
+
+    Attributes:
+        image_id: The case.
+        work: Its picture, once it is there.
+        answered: When the browser asked for the pixels and was given them, by its own clock.
+        key: Digest of the pixels that the browser has; empty until then.
+        in_page: Whether the whole page runs: that waits for nothing.
+    """
+
+    image_id: int
+    work: Future[PreparedCase]
+    answered: float = 0.0
+    key: str = ""
+    in_page: bool = False
+
+
+@dataclass
 class OpenCase:
     """The case on the screen.
 
@@ -78,6 +99,9 @@ class OpenCase:
         clock: Time spent on it.
         map_name: The map last seen on the screen; the one shown first until another is chosen.
         related: The patient's other images, and those in conflict with this one.
+        handed: The ``pixels_key`` of the pixels that the browser was given before; empty if they
+            are to be sent.
+        saved: Whether a read was saved since it was gathered: what is on record is asked anew.
     """
 
     view: CaseView
@@ -85,6 +109,8 @@ class OpenCase:
     clock: ReadingClock = field(default_factory=ReadingClock)
     map_name: str = ""
     related: RelatedImages = field(default_factory=RelatedImages)
+    handed: str = ""
+    saved: bool = False
 
     def __post_init__(self) -> None:
         self.map_name = self.data.initial_map
@@ -103,6 +129,7 @@ class Session:
         models: The model chosen by hand, by case.
         map_name: The map chosen by hand, for this case and those after it; empty for none.
         case: The case on the screen; gathered once, not at every click.
+        ahead: The case that is prepared meanwhile, or None.
         drafts: Unsaved reads by case.
         outcomes: What became of this session's uploads, newest last.
         batch: Files on their way in, or None.
@@ -127,6 +154,7 @@ class Session:
     models: dict[int, str] = field(default_factory=dict)
     map_name: str = ""
     case: OpenCase | None = None
+    ahead: Ahead | None = None
     drafts: dict[int, Draft] = field(default_factory=dict)
     outcomes: list[IntakeOutcome] = field(default_factory=list)
     batch: Batch | None = None

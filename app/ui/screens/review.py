@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.services.people import Action
 from app.services.reading import CaseView
-from app.ui import chrome
+from app.ui import chrome, prefetch
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
@@ -56,15 +56,17 @@ def show(context: Context) -> None:
             read_panel(context, state, case, shown)
         if case.view.image.attribution:
             st.caption(f"Image: {case.view.image.attribution}")
+        prefetch.prepare_next(context, state)
 
 
 def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     """The open case; fetched again only when the case or the model changes."""
     model = state.models.get(image_id)
     kept = state.case if state.case and state.case.view.image.id == image_id else None
-    if kept is None or (model and kept.view.model.name != model):
+    if kept is None or kept.saved or (model and kept.view.model.name != model):
+        prepared, handed = prefetch.of_open(kept) if kept else prefetch.take(state, image_id)
         view = context.services.reading.open_case(
-            context.reader, image_id, model, unaided=state.unaided
+            context.reader, image_id, model, unaided=state.unaided, prepared=prepared
         )
         if image_id not in state.drafts and (left := kept_draft(context, view)):
             state.drafts[image_id] = left
@@ -74,8 +76,8 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
         if image_id in state.drafts:
             data = replace(data, boxes=boxes_of(state.drafts[image_id], data))
         related = context.services.patients.others_of(context.reader, view.image)
-        clock = kept.clock if kept else ReadingClock()
-        state.case = OpenCase(view, data, clock, related=related)
+        clock = kept.clock if kept and not kept.saved else ReadingClock()
+        state.case = OpenCase(view, data, clock, related=related, handed=handed)
         return state.case
     kept.clock.tick()
     return kept
@@ -114,7 +116,10 @@ def _viewer_data(view: CaseView, chosen_map: str, findings: tuple[str, ...]) -> 
 def _bring_wanted(context: Context, case: OpenCase) -> str:
     """Fetch what the viewer asks for and does not have; the key of the pixels it does have."""
     view, viewing = case.view, context.services.viewing
-    wants = reported_wants(widget_value(viewer_key(view.image.id), None), case.data)
+    told = widget_value(viewer_key(view.image.id), None)
+    wants = reported_wants(told, case.data)
+    if getattr(told, "wants", None) is not None:
+        case.handed = ""  # since then the browser itself says what it has
     try:
         if wants.full and not case.data.is_full:
             full = viewing.full_display(context.reader, view)
@@ -124,7 +129,7 @@ def _bring_wanted(context: Context, case: OpenCase) -> str:
             case.data = replace(case.data, explanation=found)
     except DdadError as error:
         st.toast(str(error), icon=":material/error:")
-    return wants.has
+    return case.handed or wants.has
 
 
 def _head(context: Context, state: Session, view: CaseView) -> None:
