@@ -21,6 +21,7 @@ from benchmarks import (
     intake,
     keeping,
     model_table,
+    reading,
     scoring,
     startup,
     training,
@@ -70,6 +71,7 @@ def main() -> int:
         worklist,
         keeping,
         viewer,
+        reading,
         gate,
         startup,
     ):

@@ -180,6 +180,11 @@ _homes: dict[str, Path] = {}
 """The home of each server that runs, by its address."""
 
 
+def home_of(address: str) -> Path:
+    """The home of a server that runs."""
+    return _homes[address]
+
+
 def add_user(home: Path, name: str) -> None:
     """An account whose password is `PASSWORD` and that may do everything, if it is not there."""
     store = open_store(load_settings({"DDAD_HOME": str(home)}))

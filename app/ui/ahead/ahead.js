@@ -16,7 +16,9 @@ export default function takeAhead({ parentElement, data, setStateValue }) {
     base.catch(() => {}); // the viewer sees to it
     globalThis.ddadAhead = { image: next, key: header.pixels_key, base };
   }
-  if (!next || globalThis.ddadAhead) return;
+  const stop = () => clearTimeout(waiting.get(parentElement));
+  if (!next || globalThis.ddadAhead) return stop;
   const ask = () => setStateValue("ready", { image: next, at: performance.now() });
   waiting.set(parentElement, setTimeout(ask, REST_MS));
+  return stop;
 }

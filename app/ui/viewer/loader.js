@@ -66,6 +66,8 @@ class Loader {
     viewer.root.dataset.imageId = header.image_id;
     this.asked = "";
     this.#takeMaps(header, readPart, maps);
+    // Whoever reads by keyboard is in the next image without a step; a focus elsewhere stays.
+    if (document.activeElement === document.body) viewer.root.focus({ preventScroll: true });
   }
 
   /** The same picture again: what was chosen, zoomed and drawn is the reader's and stays. */
