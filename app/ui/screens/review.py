@@ -13,9 +13,11 @@ from app.ui import chrome, prefetch
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
+from app.ui.place import come_back, note_place
 from app.ui.readpanel import read_panel, step
 from app.ui.related import related_images
 from app.ui.session import OpenCase, ReadingClock, Session, session, widget_value
+from app.ui.unsaved import tell_while_typing
 from app.ui.viewer import (
     Palette,
     ViewerData,
@@ -35,6 +37,7 @@ def show(context: Context) -> None:
     if state.finished:
         state.finished = False
         context.open_screen("worklist")
+    come_back(context, state)
     if notice := state.take_notice():
         st.toast(notice)
     if state.image_id is None:
@@ -43,6 +46,7 @@ def show(context: Context) -> None:
             context.open_screen("worklist")
         return
     case = _gather(context, state, state.image_id)
+    note_place(state)
     left, right = st.columns([7, 3], gap="medium")
     with left:
         has = _bring_wanted(context, case)
@@ -54,6 +58,7 @@ def show(context: Context) -> None:
         _evidence(context, state, case.view)
         if Action.READ in context.allowed:
             read_panel(context, state, case, shown)
+            tell_while_typing()
         if case.view.image.attribution:
             st.caption(f"Image: {case.view.image.attribution}")
         prefetch.prepare_next(context, state)
