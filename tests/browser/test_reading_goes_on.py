@@ -115,7 +115,7 @@ def test_a_draft_is_there_after_a_reload_with_what_was_typed_a_moment_ago(server
     page.reload()
     expect(page.locator(READY)).to_have_attribute("data-image-id", image)
     expect_draft(page)
-    page.locator(".st-key-step-next button").click()
+    page.locator(".st-key-step-next button").first.click()
     page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
     assert reads_of(server, "Dr Reload") == []
 

@@ -8,11 +8,21 @@ function tell(field) {
   if (field?.isConnected) field.dispatchEvent(new FocusEvent("focusout", { bubbles: true }));
 }
 
+/** Whether the connection to the server is broken at the moment. */
+function isAway() {
+  const app = document.querySelector("[data-test-connection-state]");
+  return Boolean(app) && app.getAttribute("data-test-connection-state") !== "CONNECTED";
+}
+
 function startListening() {
   let timer = 0;
   let field = null;
   const now = () => {
     clearTimeout(timer);
+    if (field && isAway()) {
+      timer = setTimeout(now, PAUSE_MS); // told now, it would be lost on the way
+      return;
+    }
     tell(field);
     field = null;
   };
