@@ -22,6 +22,7 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.preparing import PreparingService
 from app.services.presence import PresenceService
 from app.services.progress import ProgressService
 from app.services.pseudonym_key import pseudonym_key
@@ -95,6 +96,7 @@ def build_services(settings: Settings) -> Services:
             more_findings=settings.more_findings,
         ),
         viewing=ViewingService(store, access, images, models),
+        preparing=PreparingService(store, access, images, models, scoring),
         tuning=tuning,
         sampling=sampling,
         details=CaseDetailsService(store, access, models, unaided_first=settings.unaided_first),

@@ -22,6 +22,7 @@ from benchmarks import (
     intake,
     keeping,
     model_table,
+    reading,
     scoring,
     startup,
     thresholds,
@@ -74,6 +75,7 @@ def main() -> int:
         keeping,
         durability,
         viewer,
+        reading,
         gate,
         startup,
     ):

@@ -18,6 +18,7 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.preparing import PreparingService
 from app.services.presence import PresenceService
 from app.services.progress import ProgressService
 from app.services.reading import ReadingService
@@ -44,6 +45,7 @@ class Services:
     gallery: GalleryService
     worklist: WorklistService
     reading: ReadingService
+    preparing: PreparingService
     viewing: ViewingService
     details: CaseDetailsService
     tuning: TuningService
@@ -68,6 +70,7 @@ class Services:
         allocator.trim()
 
     def close(self) -> None:
-        """End the processes that read files, and the watch."""
+        """End the processes that read files, the watch, and what prepares cases."""
         self.monitoring.end()
+        self.preparing.close()
         self.sandbox.close()

@@ -18,6 +18,7 @@ from app.services.models import (
     default_map,
 )
 from app.services.people import Action, Person
+from app.services.preparing import PREVIEW_SIDE, PreparedCase
 from app.services.read_draft import FINDINGS, ReadDraft, check
 from app.services.scoring import ScoringService
 from app.services.unaided import UnaidedFirst
@@ -31,8 +32,6 @@ from ddad_core.imaging.stored import pack
 from ddad_core.types import Window
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
-PREVIEW_SIDE = 2048
-"""Longest side of the pixels a case opens with; a larger image comes in full when asked for."""
 UNAIDED = "Your verdict first: what the AI says is shown once it is saved."
 _BY_PLACE = "standard deviations above the calibration normals at the same place"
 MAP_HINTS = {
@@ -172,6 +171,7 @@ class ReadingService(Drafting):
         model_name: str | None = None,
         *,
         unaided: bool = False,
+        prepared: PreparedCase | None = None,
     ) -> CaseView:
         """Gather what the review screen needs.
 
@@ -181,6 +181,8 @@ class ReadingService(Drafting):
             model_name: The model to judge with; None takes the one for the patient's age.
             unaided: Whether the AI stays hidden until this reader's first verdict, where the
                 setting does not ask for that anyway. Nothing of it then leaves this service.
+            prepared: The case's picture, if it was made in advance; of another image, or of what
+                this one was before, it is not used.
 
         Raises:
             ForbiddenError: The reader may not look at cases.
@@ -197,7 +199,10 @@ class ReadingService(Drafting):
             judgement = None if hidden else self._judgement(image, card)
         except UncalibratedError as error:
             refusal = str(error)
-        picture = self._images.picture(image, PREVIEW_SIDE)
+        if prepared is not None and prepared.image == image:
+            picture = prepared.picture
+        else:
+            picture = self._images.picture(image, PREVIEW_SIDE)
         with self._store.writing() as repositories:
             history = tuple(repositories.reads.history(image.id, reader.name))
             repositories.audit.append(

@@ -175,7 +175,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
     seen = view.read is not None and view.read.stage == "aided"
     if view.read is not None and seen and not changed(case, draft, shown):
         state.drafts.pop(image_id, None)
-        state.case, state.problem = None, ""
+        case.saved, state.problem = True, ""
         state.notice = (
             f"{view.image.label}: nothing has changed since revision {view.read.revision}."
         )
@@ -195,7 +195,7 @@ def _save(context: Context, following: int | None, onward: bool) -> None:
         state.problem = str(error)
         return
     del state.drafts[image_id]
-    state.case, state.problem = None, ""
+    case.saved, state.problem = True, ""
     if view.unaided:  # the same case again, with the AI
         state.notice = f"{view.image.label}: {saved.verdict} kept as your first verdict."
         return

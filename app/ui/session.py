@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from app.services.intake import IntakeOutcome
 from app.services.operating_change import Change
 from app.services.patients import RelatedImages
 from app.services.people import Person
+from app.services.preparing import PreparedCase
 from app.services.presence import OpenElsewhere
 from app.services.reading import CaseView
 from app.services.worklist import SEEDS, Wish
@@ -76,6 +78,25 @@ class ReadingClock:
 
 
 @dataclass
+class Ahead:
+    """A case that is being prepared, or is, while another is on the screen.
+
+    Attributes:
+        image_id: The case.
+        work: Its picture, once it is there.
+        answered: When the browser asked for the pixels and was given them, by its own clock.
+        key: Digest of the pixels that the browser has; empty until then.
+        in_page: Whether the whole page runs: that waits for nothing.
+    """
+
+    image_id: int
+    work: Future[PreparedCase]
+    answered: float = 0.0
+    key: str = ""
+    in_page: bool = False
+
+
+@dataclass
 class OpenCase:
     """The case on the screen.
 
@@ -86,6 +107,9 @@ class OpenCase:
         map_name: The map last seen on the screen; the one shown first until another is chosen.
         related: The patient's other images, and those in conflict with this one.
         details: What else is on record of it.
+        handed: The ``pixels_key`` of the pixels that the browser was given before; empty if they
+            are to be sent.
+        saved: Whether a read was saved since it was gathered: what is on record is asked anew.
     """
 
     view: CaseView
@@ -94,6 +118,8 @@ class OpenCase:
     clock: ReadingClock = field(default_factory=ReadingClock)
     map_name: str = ""
     related: RelatedImages = field(default_factory=RelatedImages)
+    handed: str = ""
+    saved: bool = False
 
     def __post_init__(self) -> None:
         self.map_name = self.data.initial_map
@@ -112,6 +138,7 @@ class Session:
         models: The model chosen by hand, by case.
         map_name: The map chosen by hand, for this case and those after it; empty for none.
         case: The case on the screen; gathered once, not at every click.
+        ahead: The case that is prepared meanwhile, or None.
         drafts: Unsaved reads by case.
         outcomes: What became of this session's uploads, newest last.
         batch: Files on their way in, or None.
@@ -149,6 +176,7 @@ class Session:
     models: dict[int, str] = field(default_factory=dict)
     map_name: str = ""
     case: OpenCase | None = None
+    ahead: Ahead | None = None
     drafts: dict[int, Draft] = field(default_factory=dict)
     outcomes: list[IntakeOutcome] = field(default_factory=list)
     batch: Batch | None = None

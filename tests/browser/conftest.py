@@ -98,6 +98,13 @@ class Server:
         self.stop()
         pytest.fail("the server did not answer within 60 s")
 
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(20)
+        self.process = None
+
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()

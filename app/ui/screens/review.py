@@ -11,15 +11,17 @@ from app.services.case_details import CaseDetails
 from app.services.patients import RelatedImages
 from app.services.people import Action
 from app.services.reading import CaseView
-from app.ui import chrome, presence
+from app.ui import chrome, prefetch, presence
 from app.ui.casedetails import case_details
 from app.ui.context import Context
 from app.ui.drafts import boxes_of, kept_draft, plain_boxes
 from app.ui.evidence import operating_point_text, score_html
+from app.ui.place import come_back, note_place
 from app.ui.readpanel import read_panel, step
 from app.ui.related import related_images
 from app.ui.session import OpenCase, ReadingClock, Session, session, widget_value
 from app.ui.times import local
+from app.ui.unsaved import tell_while_typing
 from app.ui.viewer import (
     BesideImage,
     OthersBoxes,
@@ -41,6 +43,7 @@ def show(context: Context) -> None:
     if state.finished:
         state.finished = False
         context.open_screen("worklist")
+    come_back(context, state)
     if notice := state.take_notice():
         st.toast(notice)
     if state.image_id is None:
@@ -50,6 +53,7 @@ def show(context: Context) -> None:
         return
     case = _gather(context, state, state.image_id)
     presence.arrive(context, state.image_id)
+    note_place(state)
     left, right = st.columns([7, 3], gap="medium")
     with left, st.container(key="viewer-pane"):
         has = _bring_wanted(context, case)
@@ -61,19 +65,22 @@ def show(context: Context) -> None:
         _evidence(context, state, case.view)
         if Action.READ in context.allowed:
             read_panel(context, state, case, shown)
+            tell_while_typing()
         titles = {model.name: model.title for model in context.services.models.summaries()}
         case_details(case.view, case.details, titles)
         if case.view.image.attribution:
             st.caption(f"Image: {case.view.image.attribution}")
+        prefetch.prepare_next(context, state)
 
 
 def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
     """The open case; fetched again only when the case or the model changes."""
     model = state.models.get(image_id)
     kept = state.case if state.case and state.case.view.image.id == image_id else None
-    if kept is None or (model and kept.view.model.name != model):
+    if kept is None or kept.saved or (model and kept.view.model.name != model):
+        prepared, handed = prefetch.of_open(kept) if kept else prefetch.take(state, image_id)
         view = context.services.reading.open_case(
-            context.reader, image_id, model, unaided=state.unaided
+            context.reader, image_id, model, unaided=state.unaided, prepared=prepared
         )
         if image_id not in state.drafts and (left := kept_draft(context, view)):
             state.drafts[image_id] = left
@@ -88,8 +95,8 @@ def _gather(context: Context, state: Session, image_id: int) -> OpenCase:
         if image_id in state.drafts:
             draft = state.drafts[image_id]
             data = replace(data, boxes=boxes_of(draft, data), rejected=data.known(draft.rejected))
-        clock = kept.clock if kept else ReadingClock()
-        state.case = OpenCase(view, data, details, clock, related=related)
+        clock = kept.clock if kept and not kept.saved else ReadingClock()
+        state.case = OpenCase(view, data, details, clock, related=related, handed=handed)
         return state.case
     kept.clock.tick()
     return kept
@@ -146,7 +153,10 @@ def _comparable(related: RelatedImages) -> tuple[tuple[int, str], ...]:
 def _bring_wanted(context: Context, case: OpenCase) -> str:
     """Fetch what the viewer asks for and does not have; the key of the pixels it does have."""
     view, viewing = case.view, context.services.viewing
-    wants = reported_wants(widget_value(viewer_key(view.image.id), None), case.data)
+    told = widget_value(viewer_key(view.image.id), None)
+    wants = reported_wants(told, case.data)
+    if getattr(told, "wants", None) is not None:
+        case.handed = ""  # since then the browser itself says what it has
     try:
         if wants.full and not case.data.is_full:
             full = viewing.full_display(context.reader, view)
@@ -159,7 +169,7 @@ def _bring_wanted(context: Context, case: OpenCase) -> str:
             case.data = replace(case.data, beside=_beside(context, case, wants.beside))
     except DdadError as error:
         st.toast(str(error), icon=":material/error:")
-    return wants.has
+    return case.handed or wants.has
 
 
 def _beside(context: Context, case: OpenCase, image_id: int) -> BesideImage | None:

@@ -11,8 +11,6 @@ in that order, into one ES module whose default export is in the last of them.
 
 from __future__ import annotations
 
-import json
-import struct
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +26,7 @@ from app.ui.viewer.data import (
     ViewerData,
     ViewerState,
     ViewerWants,
+    lay_out,
 )
 from app.ui.viewer.reports import parse_boxes, parse_state, parse_wants
 from ddad_core.overlay import OPACITY
@@ -117,12 +116,10 @@ def reported_wants(kept: object, data: ViewerData) -> ViewerWants:
 
 
 def pack(data: ViewerData, *, fill: bool = False, has: str = "") -> bytes:
-    """Lay everything out in one run of bytes.
+    """Lay everything out in one run of bytes, as `lay_out` does.
 
-    Components take bytes only as the whole of their data, never inside a mapping. The layout is
-    the header's length (little-endian uint32), the header (JSON, UTF-8), then the parts that the
-    header names by [offset, length], counted from the header's end. With ``fill`` the viewer takes
-    the height of its container. Pixels whose key is ``has`` are left out.
+    With ``fill`` the viewer takes the height of its container. Pixels whose key is ``has`` are left
+    out.
     """
     body = bytearray()
 
@@ -206,8 +203,7 @@ def pack(data: ViewerData, *, fill: bool = False, has: str = "") -> bytes:
             for layer in data.maps
         ],
     }
-    encoded = json.dumps(header, allow_nan=False).encode()
-    return struct.pack("<I", len(encoded)) + encoded + bytes(body)
+    return lay_out(header, bytes(body))
 
 
 def _no_callback() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import math
+import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -184,7 +186,7 @@ class ViewerData:
     @functools.cached_property
     def pixels_key(self) -> str:
         """Digest that changes when the picture does, and only then."""
-        return _digest(self.pixels, self.width, self.height, self.slope, self.intercept)
+        return key_of_pixels(self.pixels, self.width, self.height, self.slope, self.intercept)
 
     @property
     def is_full(self) -> bool:
@@ -242,6 +244,22 @@ class ViewerWants:
     explanation: bool = False
     beside: int = 0
     has: str = ""
+
+
+def key_of_pixels(pixels: bytes, width: int, height: int, slope: float, intercept: float) -> str:
+    """``ViewerData.pixels_key`` of pixels that no viewer shows yet."""
+    return _digest(pixels, width, height, slope, intercept)
+
+
+def lay_out(header: Mapping[str, object], body: bytes) -> bytes:
+    """A header and the parts it names in one run of bytes, as payload.js takes it apart.
+
+    Components take bytes only as the whole of their data, never inside a mapping. The layout is
+    the header's length (little-endian uint32), the header (JSON, UTF-8), then the parts that the
+    header names by [offset, length], counted from the header's end.
+    """
+    encoded = json.dumps(header, allow_nan=False).encode()
+    return struct.pack("<I", len(encoded)) + encoded + body
 
 
 def _digest(content: bytes, *facts: object) -> str:

@@ -32,18 +32,28 @@ class Loader {
       this.wanted = wanted;
       const goesOn = before?.picture === picture && this.viewer.image?.key === picture;
       if (goesOn) await this.#loadMore(payload, before, wanted);
-      else if (header.pixels) await this.#loadImage(payload, wanted);
-      else this.#askAgain(header);
+      else if (header.pixels) await this.#loadImage(payload, wanted, readBase(header, payload.readPart));
+      else await this.#loadPrepared(payload, wanted);
     } catch (error) {
       if (this.wanted === wanted || wanted === null) this.fail(error);
     }
   }
 
-  async #loadImage({ header, readPart }, wanted) {
+  /** The pixels were left out, because this page was given them before: see ahead.js. */
+  async #loadPrepared(payload, wanted) {
+    const { ddadAhead: ahead } = globalThis;
+    delete globalThis.ddadAhead;
+    const base = ahead?.key === wanted.pixels && (await ahead.base.catch(() => null));
+    if (this.wanted !== wanted) return;
+    if (base) await this.#loadImage(payload, wanted, base);
+    else this.#askAgain(payload.header);
+  }
+
+  async #loadImage({ header, readPart }, wanted, reading) {
     const { viewer } = this;
     this.#clear();
     const [base, maps, windows, reconstructions, beside] = await Promise.all([
-      readBase(header, readPart),
+      reading,
       readMaps(header, readPart),
       readWindows([header.window, ...header.presets], readPart),
       readReconstructions(header, readPart),
@@ -61,6 +71,8 @@ class Loader {
     viewer.root.dataset.imageId = header.image_id;
     this.asked = "";
     this.#takeMaps(header, readPart, maps);
+    // Whoever reads by keyboard is in the next image without a step; a focus elsewhere stays.
+    if (document.activeElement === document.body) viewer.root.focus({ preventScroll: true });
   }
 
   /** The same picture again: what was chosen, zoomed and drawn is the reader's and stays. */

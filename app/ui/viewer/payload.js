@@ -1,4 +1,4 @@
-// What the server sent, taken apart. The layout is described in `pack` of __init__.py.
+// What the server sent, taken apart. The layout is described in `lay_out` of data.py.
 
 /** Read the header; the parts stay where they are until `readPart` asks for one. */
 function readHeader(bytes) {

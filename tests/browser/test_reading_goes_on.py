@@ -1,0 +1,221 @@
+"""What a reader has done is there again: after a reload, without a connection, after a crash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
+
+from app.opening import open_store
+from app.settings import load_settings
+from app.store.account_records import AuditFilter
+from app.store.records import ReadRecord
+from tests.browser.conftest import Server
+
+READY = '.ddad-viewer[data-ready="true"]:visible'
+COMMENT = "left lower zone, seen before"
+
+
+def reads_of(server: Server, reader: str) -> list[ReadRecord]:
+    """All that the database has of a reader, oldest first."""
+    store = open_store(load_settings({"DDAD_HOME": str(server.home)}))
+    with store.reading() as repositories:
+        images = repositories.images.list_all()
+        found = [read for image in images for read in repositories.reads.history(image.id, reader)]
+    return sorted(found, key=lambda read: read.id)
+
+
+def opened(server: Server, reader: str) -> Sequence[str]:
+    """The cases that a reader opened, by the audit trail."""
+    store = open_store(load_settings({"DDAD_HOME": str(server.home)}))
+    with store.reading() as repositories:
+        events = repositories.audit.iter_all(AuditFilter(actor=reader, actions=("view",)))
+        return [event.subject for event in events]
+
+
+def draft_of(server: Server, reader: str, image: str) -> dict[str, object]:
+    store = open_store(load_settings({"DDAD_HOME": str(server.home)}))
+    with store.reading() as repositories:
+        kept = repositories.drafts.get(reader, int(image))
+    return {} if kept is None else dict(kept.content)
+
+
+class Line:
+    """The page's connection to the server, to be cut: a browser set offline keeps its sockets."""
+
+    def __init__(self, page: Page) -> None:
+        self._open: list[WebSocketRoute] = []
+        self._is_cut = False
+        page.route_web_socket(re.compile("/_stcore/stream"), self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        if self._is_cut:
+            socket.close(code=1001)
+            return
+        socket.connect_to_server()
+        self._open.append(socket)
+
+    def cut(self) -> None:
+        self._is_cut = True
+        while self._open:
+            self._open.pop().close(code=1001)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+
+def open_case(page: Page, number: int = 0) -> str:
+    """A case of the worklist; its number in the database."""
+    page.locator("button.row").nth(number).click()
+    page.locator(READY).wait_for()
+    image = page.locator(READY).get_attribute("data-image-id")
+    page.locator(f".st-key-verdict-normal-{image} button").wait_for()
+    page.wait_for_timeout(500)
+    return str(image)
+
+
+def begin_read(page: Page) -> str:
+    """A verdict, a box and a comment, none of them saved; the field is not left."""
+    image = open_case(page)
+    page.keyboard.press("a")
+    expect(chosen(page, "Abnormal")).to_be_visible()
+    page.locator(READY).focus()
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    page.get_by_text("1 box drawn").wait_for()
+    page.get_by_label("Comment").press_sequentially(COMMENT)
+    return image
+
+
+def chosen(page: Page, verdict: str) -> Locator:
+    return page.locator('[data-testid="stBaseButton-primary"]', has_text=verdict)
+
+
+def await_draft(server: Server, page: Page, reader: str, image: str, comment: str) -> None:
+    for _ in range(60):
+        if draft_of(server, reader, image).get("comment") == comment:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"the draft is {draft_of(server, reader, image)}")
+
+
+def expect_draft(page: Page) -> None:
+    expect(chosen(page, "Abnormal")).to_be_visible()
+    expect(page.get_by_label("Comment")).to_have_value(COMMENT)
+    expect(page.locator(READY)).to_have_attribute("data-boxes", "1")
+
+
+def test_a_draft_is_there_after_a_reload_with_what_was_typed_a_moment_ago(server, page, enter):
+    enter(page, server, "Dr Reload")
+    image = begin_read(page)
+    await_draft(server, page, "Dr Reload", image, COMMENT)  # nobody left the field
+    expect(page.get_by_label("Comment")).to_be_focused()
+    page.reload()
+    expect(page.locator(READY)).to_have_attribute("data-image-id", image)
+    expect_draft(page)
+    page.locator(".st-key-step-next button").first.click()
+    page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
+    assert reads_of(server, "Dr Reload") == []
+
+
+def test_a_reload_shows_no_ai_to_who_wanted_to_judge_first(server, page, enter):
+    enter(page, server, "Dr Alone")
+    page.get_by_text("Unaided first").click()
+    page.wait_for_timeout(1000)
+    image = open_case(page)
+    expect(page.get_by_text("Your verdict first")).to_be_visible()
+    page.reload()
+    expect(page.locator(READY)).to_have_attribute("data-image-id", image)
+    expect(page.get_by_text("Your verdict first")).to_be_visible()
+    expect(page.locator(READY)).to_have_attribute("data-map", "")
+
+
+def test_what_is_typed_without_a_connection_is_kept_once_it_is_back(server, page, enter):
+    line = Line(page)
+    enter(page, server, "Dr Lost")
+    image = begin_read(page)
+    await_draft(server, page, "Dr Lost", image, COMMENT)
+    connected = page.locator('[data-test-connection-state="CONNECTED"]')
+    line.cut()
+    expect(connected).to_have_count(0)
+    page.get_by_label("Comment").press_sequentially(", unchanged")
+    page.wait_for_timeout(1500)
+    line.mend()
+    expect(connected).to_be_visible(timeout=40_000)
+    await_draft(server, page, "Dr Lost", image, COMMENT + ", unchanged")
+    expect(page.locator(READY)).to_have_attribute("data-image-id", image)
+
+
+def test_after_a_crash_the_page_reconnects_with_the_draft_and_the_session(server, page, enter):
+    enter(page, server, "Dr Crash")
+    image = begin_read(page)
+    await_draft(server, page, "Dr Crash", image, COMMENT)
+    server.kill()
+    page.wait_for_timeout(1000)
+    server.start()
+    connected = page.locator('[data-test-connection-state="CONNECTED"]')
+    expect(connected).to_be_visible(timeout=40_000)
+    expect(page.locator(READY)).to_have_attribute("data-image-id", image)
+    expect_draft(page)
+    assert not page.get_by_label("Password").is_visible()
+
+
+def test_two_browsers_of_one_reader_lose_neither_save(server, browser: Browser, page, enter):
+    enter(page, server, "Dr Twice")
+    other_context = browser.new_context(viewport={"width": 1440, "height": 900})
+    other = other_context.new_page()
+    other.set_default_timeout(20_000)
+    enter(other, server, "Dr Twice")
+    image = open_case(page)
+    assert open_case(other) == image
+    for one, key, verdict in ((page, "a", "Abnormal"), (other, "n", "Normal")):
+        one.keyboard.press(key)
+        expect(chosen(one, verdict)).to_be_visible()
+        one.wait_for_timeout(300)
+        one.get_by_role("button", name="Save", exact=True).click()
+        one.get_by_text(re.compile(f"Saved as {verdict.lower()}")).wait_for()
+    assert [(r.image_id, r.revision, r.verdict) for r in reads_of(server, "Dr Twice")] == [
+        (int(image), 1, "abnormal"),
+        (int(image), 2, "normal"),
+    ]
+    expect(other.get_by_text("2 revisions")).to_be_visible()
+    other_context.close()
+
+
+def test_three_cases_by_keyboard_alone_are_in_the_database_as_they_were_read(server, page, enter):
+    enter(page, server, "Dr Hands")
+    page.keyboard.press("s")
+    case, seen = None, []
+    for verdict, hide in (("n", False), ("a", True), ("u", False)):
+        viewer = page.locator(f'{READY}:not([data-image-id="{case}"])')
+        viewer.wait_for()
+        case = viewer.get_attribute("data-image-id")
+        page.locator(f".st-key-verdict-normal-{case} button").wait_for()
+        page.wait_for_timeout(600)
+        page.keyboard.press("i")  # the image has the focus: nobody had to go there
+        assert viewer.evaluate("root => root.__ddad.state.inverted")
+        if not seen:
+            page.keyboard.press("m")  # stays for the cases after this one
+        if hide:
+            page.keyboard.press("h")
+        page.keyboard.press("b")
+        page.keyboard.press("Enter")
+        page.get_by_text("1 box drawn").wait_for()
+        page.keyboard.press(verdict)
+        page.locator(
+            f'[class*="st-key-verdict-"][class*="-{case}"] [data-testid="stBaseButton-primary"]'
+        ).wait_for()
+        expect(page.get_by_role("button", name="Save and")).to_be_enabled()
+        page.wait_for_timeout(400)
+        seen.append((int(case), viewer.get_attribute("data-map")))
+        page.keyboard.press("Control+Enter")
+    page.locator(f'{READY}:not([data-image-id="{case}"])').wait_for()
+    reads = reads_of(server, "Dr Hands")
+    assert [(r.image_id, r.map_name) for r in reads] == seen
+    assert [r.verdict for r in reads] == ["normal", "abnormal", "uncertain"]
+    assert [r.ai_visible for r in reads] == [True, False, True]
+    assert [len(r.boxes) for r in reads] == [1, 1, 1]
+    # Preparing the fourth case, and those before it, was not opening them.
+    assert len(opened(server, "Dr Hands")) == 4
