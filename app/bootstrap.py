@@ -77,7 +77,7 @@ def build_services(settings: Settings) -> Services:
         ),
         viewing=ViewingService(access, images, models),
         tuning=TuningService(store, access, models),
-        exporting=ExportingService(store, access),
+        exporting=ExportingService(store, access, models, settings.site),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
     )

@@ -23,6 +23,7 @@ AuditAction = Literal[
     "amendment",
     "threshold",
     "export",
+    "import",
     "user created",
     "user changed",
     "settings changed",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,8 @@ from app.store.draft_repository import DraftRepository
 from app.store.engine import read_only, take_write_lock
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
+from app.store.export_repository import ExportRepository
+from app.store.export_state import one_state
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
@@ -46,6 +49,7 @@ class Repositories:
     drafts: DraftRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
+    exports: ExportRepository
 
 
 class UnitOfWork:
@@ -107,6 +111,22 @@ class UnitOfWork:
         except SQLAlchemyError as error:
             raise as_store_error(error) from error
 
+    @contextmanager
+    def exporting(self, folder: Path) -> Iterator[ExportRepository]:
+        """See one consistent state for as long as it takes; nobody is kept from writing.
+
+        Args:
+            folder: For what SQLite must copy first; it is gone afterwards.
+
+        Raises:
+            StoreError: The database is damaged or out of reach.
+        """
+        try:
+            with one_state(self._engine, folder) as connection:
+                yield ExportRepository(connection)
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from error
+
     def compact(self) -> None:
         """Write the database anew without what was deleted; writers wait meanwhile.
 
@@ -143,4 +163,5 @@ class UnitOfWork:
             drafts=DraftRepository(connection, self._now),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
+            exports=ExportRepository(connection),
         )

@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from app.services.batches import Batch
+from app.services.exporting import ExportWish
 from app.services.intake import IntakeOutcome
 from app.services.patients import RelatedImages
 from app.services.people import Person
@@ -90,6 +91,21 @@ class OpenCase:
         self.map_name = self.data.initial_map
 
 
+@dataclass(frozen=True)
+class MadeExport:
+    """An export that waits to be downloaded.
+
+    Attributes:
+        wish: What was asked for.
+        name: Of the file.
+        content: The ZIP file.
+    """
+
+    wish: ExportWish
+    name: str
+    content: bytes = field(repr=False)
+
+
 @dataclass
 class Session:
     """Everything one browser session holds.
@@ -117,6 +133,7 @@ class Session:
         new_password: Of an account just made or reset, to be shown once: name and password.
         audit_filter: As the audit screen last had it.
         audit_before: Where its pages begin, the first one left out.
+        made_export: The export made last, or None.
     """
 
     reader: Person | None = None
@@ -141,6 +158,7 @@ class Session:
     new_password: tuple[str, str] | None = field(default=None, repr=False)
     audit_filter: AuditFilter = field(default_factory=AuditFilter)
     audit_before: list[int] = field(default_factory=list)
+    made_export: MadeExport | None = None
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

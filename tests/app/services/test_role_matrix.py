@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from app.services.accounts import NewAccount
 from app.services.container import Services
 from app.services.erasing import Which
+from app.services.exporting import EVERYTHING
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.store.account_records import Role
@@ -30,8 +32,10 @@ MAY: dict[str, set[str]] = {
     "take in": CLINICAL,
     "take many in": CLINICAL,
     "set a threshold": {"lead"},
-    "export": {"lead", "administrator", "auditor"},
-    "export a table": {"lead", "administrator", "auditor"},
+    "export a folder": {"lead", "administrator", "auditor"},
+    "export an archive": {"lead", "administrator", "auditor"},
+    "see what can be exported": {"lead", "administrator", "auditor"},
+    "choose among exports": {"lead", "administrator", "auditor"},
     "count rows": {"lead", "administrator", "auditor"},
     "list users": {"administrator"},
     "create a user": {"administrator"},
@@ -65,7 +69,9 @@ def to_erase(services: Services) -> Which:
 
 
 @pytest.fixture
-def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Callable[[Person], Any]]:
+def acts(
+    loaded: Services, small_png: Callable[[int], bytes], tmp_path: Path
+) -> dict[str, Callable[[Person], Any]]:
     """Every act by name; the services' own state lets each succeed for who may."""
     ana = Person.named("setting up")
     case = loaded.worklist.list(ana).rows[0]
@@ -85,8 +91,10 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "take in": lambda p: loaded.intake.take(p, "x", small_png(7)),
         "take many in": lambda p: list(loaded.intake.take_many(p, [])),
         "set a threshold": lambda p: loaded.tuning.save(p, MODEL, 0.4, "because"),
-        "export": loaded.exporting.export,
-        "export a table": lambda p: loaded.exporting.csv(p, "reads"),
+        "export a folder": lambda p: loaded.exporting.folder(p, EVERYTHING, tmp_path / p.name),
+        "export an archive": lambda p: loaded.exporting.archive(p, EVERYTHING, tmp_path / "a.zip"),
+        "see what can be exported": loaded.exporting.tables,
+        "choose among exports": loaded.exporting.choices,
         "count rows": loaded.exporting.counts,
         "list users": accounts.list_users,
         "create a user": lambda p: accounts.create(p, NewAccount("n", "", ("reader",), PASSWORD)),
