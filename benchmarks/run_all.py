@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import (
     coverage,
+    exporting,
     frames,
     gate,
     growth,
@@ -68,6 +69,7 @@ def main() -> int:
         intake,
         growth,
         worklist,
+        exporting,
         keeping,
         viewer,
         gate,

@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on.",
-    "lead": "As a reader; also changes operating points, exports and imports.",
+    "lead": "As a reader; also changes operating points and exports.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, the audit trail, exports.",
 }
@@ -29,7 +29,6 @@ class Action(StrEnum):
     READ = "store reads"
     SET_OPERATING_POINT = "change operating points"
     EXPORT = "export what is stored"
-    IMPORT = "import reads and labels"
     MANAGE_USERS = "look after accounts"
     VIEW_AUDIT = "see the audit trail"
     ERASE = "erase images"
@@ -39,7 +38,7 @@ _CLINICAL = frozenset({Action.VIEW_CASES, Action.TAKE_IN, Action.READ})
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     "reader": _CLINICAL,
     "arbiter": _CLINICAL,
-    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT, Action.IMPORT},
+    "lead": _CLINICAL | {Action.SET_OPERATING_POINT, Action.EXPORT},
     "administrator": frozenset(
         {Action.MANAGE_USERS, Action.VIEW_AUDIT, Action.EXPORT, Action.ERASE}
     ),

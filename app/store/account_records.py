@@ -23,7 +23,6 @@ AuditAction = Literal[
     "amendment",
     "threshold",
     "export",
-    "import",
     "user created",
     "user changed",
     "settings changed",
