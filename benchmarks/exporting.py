@@ -124,7 +124,8 @@ def run() -> list[Figure]:
             f"Export of {READS:,} reads of {IMAGES:,} images with scores and boxes, as CSV, JSON "
             "Lines, Parquet and COCO in one ZIP file, by the command from start to end",
             f"at most {LIMIT_SECONDS:.0f} s under {LIMIT_MB:.0f} MB",
-            f"{seconds:.1f} s ({processor:.1f} s of one processor), {megabytes:.0f} MB at the peak, {size / 1e6:.0f} MB (n = 1)",
+            f"{seconds:.1f} s ({processor:.1f} s of one processor), {megabytes:.0f} MB at the "
+            f"peak, {size / 1e6:.0f} MB in the file (n = 1)",
             COMMAND,
             whole and seconds <= LIMIT_SECONDS and megabytes < LIMIT_MB,
         )
