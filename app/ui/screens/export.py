@@ -23,6 +23,12 @@ FORMAT_TITLES: dict[ExportFormat, str] = {
     "parquet": "Parquet",
     "coco": "COCO (boxes)",
 }
+_STYLE = """
+<style>
+.ddad-rows td { padding: .28rem 1.1rem .28rem 0; white-space: nowrap; font-size: .95rem;
+  border-bottom: 1px solid #1b2027; font-variant-numeric: tabular-nums; }
+</style>
+"""
 LARGEST_BYTES = 200_000_000
 """Of a download: the browser's copy lies in the server's memory while the page is open."""
 
@@ -125,11 +131,8 @@ def _counts(context: Context, wish: ExportWish) -> dict[str, int]:
         f'</span></td><td class="ddad-muted">{html.escape(table.title)}</td></tr>'
         for table in exporting.tables(person)
     )
-    st.html(
-        "<style>.ddad-rows td{padding:.28rem 1.1rem .28rem 0;white-space:nowrap;border-bottom:"
-        "1px solid #1b2027;font-variant-numeric:tabular-nums;font-size:.95rem}"
-        f'</style><table class="ddad-rows">{lines}</table>'
-    )
+    st.html(_STYLE)
+    st.html(f'<table class="ddad-rows">{lines}</table>')
     if not counts["reads"]:
         st.info(
             "There is no read yet; reads and boxes are empty."
