@@ -104,7 +104,7 @@ def build_services(settings: Settings) -> Services:
         governance=GovernanceService(
             store, access, models, Rules(settings.min_cases, settings.second_approval)
         ),
-        exporting=ExportingService(store, access),
+        exporting=ExportingService(store, access, models, settings.site),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
         monitoring=monitoring,

@@ -14,6 +14,7 @@ from app.commands import (
     backup,
     doctor,
     erase,
+    exporting,
     migrating,
     move_database,
     restore,
@@ -47,12 +48,9 @@ def parser() -> argparse.ArgumentParser:
         help="name of the batch in the worklist; when it came if left out",
     )
     importing.set_defaults(command=_import)
-    exporting = sub.add_parser("export", help="write all tables as CSV and JSON")
-    exporting.add_argument("folder", type=Path)
-    exporting.set_defaults(command=_export)
     accounts.add_to(sub)
     audit.add_to(sub)
-    for commands in (migrating, backup, restore, doctor, erase, move_database):
+    for commands in (exporting, migrating, backup, restore, doctor, erase, move_database):
         commands.add_to(sub)
     return made
 
@@ -105,23 +103,6 @@ def _import(arguments: argparse.Namespace) -> int:
     for line in tally.lines(STATUSES):
         print(line)
     return EXIT_REFUSED if tally.statuses["refused"] else 0
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from app.bootstrap import build_services
-    from app.services.people import Person
-
-    services = build_services(load_settings(os.environ))
-    export = services.exporting.export(Person.named("ddad-admin"))
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for table, rows in export.tables.items():
-        path = arguments.folder / f"{table}.csv"
-        path.write_bytes(export.csv(table))
-        print(f"{path}: {len(rows)} rows")
-    path = arguments.folder / "ddad-export.json"
-    path.write_bytes(export.json())
-    print(f"{path}: all tables")
-    return 0
 
 
 if __name__ == "__main__":

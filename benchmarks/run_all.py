@@ -16,6 +16,7 @@ import torch
 from benchmarks import (
     coverage,
     durability,
+    exporting,
     frames,
     gate,
     growth,
@@ -72,6 +73,7 @@ def main() -> int:
         growth,
         worklist,
         thresholds,
+        exporting,
         keeping,
         durability,
         viewer,

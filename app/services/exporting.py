@@ -1,271 +1,242 @@
-"""Taking out what is stored: images, reads, scores, boxes and operating points as CSV and JSON."""
+"""Taking out what is stored: tables, boxes as COCO, a data dictionary and a manifest.
+
+Rows come a page at a time out of one state of the database; what is made is handed over whole.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import tempfile
+import uuid
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from app.services.access import Access
+from app.services.export_making import (
+    FORMAT_VERSION,
+    FORMATS,
+    MANIFEST,
+    ExportFormat,
+    ExportWish,
+    Making,
+    Progress,
+)
+from app.services.export_tables import TABLES, ExportTable
+from app.services.models import ModelService
 from app.services.people import Action, Person
-from app.store.records import ImageRecord, ReadRecord, ScoreRecord
+from app.store.export_records import ExportFilter, TableName
 from app.store.unit_of_work import UnitOfWork
 from ddad_core import __version__
-from ddad_core.spreadsheet import formula_safe
+from ddad_core.errors import RequestError
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "images": (
-        "case", "sha256", "origin", "format", "stored_as", "patient", "conflict", "modality",
-        "view", "body_part", "age_years", "sex", "width", "height", "bits", "spacing_row_mm",
-        "spacing_col_mm", "reference_label", "warnings", "added_by", "added_at",
-    ),
-    "reads": (
-        "read_id", "case", "sha256", "reader", "revision", "replaces_read_id", "current",
-        "verdict", "confidence", "findings", "comment", "boxes", "model", "model_hash", "score",
-        "threshold", "operating_point_id", "map", "pixel_threshold", "opacity", "ai_visible",
-        "seconds_to_verdict", "stage", "agreement", "saved_at",
-    ),
-    "scores": (
-        "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
-        "r_dual", "r_intra", "c_rec", "c_intra", "c_inter", "score_name", "score", "p_value",
-        "percentile", "warnings", "seconds", "scored_at",
-    ),
-    "boxes": (
-        "box_id", "read_id", "case", "sha256", "reader", "revision", "current", "index", "x", "y",
-        "width", "height", "label", "image_width", "image_height",
-    ),
-    "operating_points": (
-        "operating_point_id", "model", "model_hash", "score_name", "version", "threshold",
-        "policy", "reason", "set_by", "set_at", "replaces_id",
-    ),
-}  # fmt: skip
-Row = dict[str, Any]
+__all__ = ["FORMATS", "MANIFEST", "ExportFilter", "ExportFormat", "ExportWish", "ExportingService"]
+
+INSTALLATION = "installation_id"
+EVERYTHING = ExportWish()
 
 
 @dataclass(frozen=True)
-class Export:
-    """Everything that is stored, as tables.
+class Exported:
+    """What was made.
 
     Attributes:
-        tables: Rows by table name; the keys of a row are ``COLUMNS[table]``.
-        made_at: When, UTC.
+        path: The folder, or the ZIP file.
+        rows: By table.
+        files: Names with the rows in each.
     """
 
-    tables: dict[str, tuple[Row, ...]]
-    made_at: datetime
+    path: Path
+    rows: dict[str, int]
+    files: dict[str, int]
 
-    def csv(self, table: str) -> bytes:
-        """One table as UTF-8 CSV that a spreadsheet will not take for formulas."""
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS[table], lineterminator="\r\n")
-        writer.writeheader()
-        for row in self.tables[table]:
-            writer.writerow({name: _cell(value) for name, value in row.items()})
-        return ("\ufeff" + text.getvalue()).encode("utf-8")
 
-    def json(self) -> bytes:
-        """All tables as one JSON document, values unchanged."""
-        document = {
-            "program": f"DDAD Review {__version__}",
-            "made_at": self.made_at.isoformat(),
-            **{name: list(rows) for name, rows in self.tables.items()},
-        }
-        return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8")
+@dataclass(frozen=True)
+class Choices:
+    """What there is to filter by.
+
+    Attributes:
+        readers: Who has read.
+        models: Names.
+    """
+
+    readers: tuple[str, ...]
+    models: tuple[str, ...]
 
 
 class ExportingService:
-    """Reads the whole store in one consistent state."""
+    """Takes out what is stored.
 
-    def __init__(self, store: UnitOfWork, access: Access) -> None:
+    Args:
+        store: The database.
+        access: Who may.
+        models: For what the manifest says of them.
+        site: Its name, or empty.
+    """
+
+    def __init__(
+        self, store: UnitOfWork, access: Access, models: ModelService, site: str = ""
+    ) -> None:
         self._store = store
         self._access = access
+        self._models = models
+        self._site = site
 
-    def export(self, person: Person) -> Export:
-        """Gather all tables; of a patient they have the pseudonym, for no more is stored.
-
-        Raises:
-            ForbiddenError: The person may not export.
-        """
-        return self._exported(person, "all tables")
-
-    def csv(self, person: Person, table: str) -> bytes:
-        """One table as `Export.csv` has it.
+    def tables(self, person: Person) -> tuple[ExportTable, ...]:
+        """What the person may take out: the audit trail only who may see it.
 
         Raises:
             ForbiddenError: The person may not export.
         """
-        return self._exported(person, table).csv(table)
+        self._access.require(person, Action.EXPORT)
+        trail = self._access.may(person, Action.VIEW_AUDIT)
+        return tuple(t for t in TABLES.values() if trail or t.name != "audit_events")
 
-    def json(self, person: Person) -> bytes:
-        """All tables as `Export.json` has them.
+    def choices(self, person: Person) -> Choices:
+        """What there is to filter by.
 
         Raises:
             ForbiddenError: The person may not export.
         """
-        return self.export(person).json()
+        self._access.require(person, Action.EXPORT)
+        with self._store.reading() as repositories:
+            return Choices(
+                tuple(repositories.exports.readers()), tuple(repositories.exports.models())
+            )
 
-    def counts(self, person: Person) -> dict[str, int]:
+    def counts(self, person: Person, wanted: ExportFilter | None = None) -> dict[TableName, int]:
         """How many rows each table would have; not an export.
 
         Raises:
             ForbiddenError: The person may not export.
         """
-        self._access.require(person, Action.EXPORT)
+        tables = self.tables(person)
         with self._store.reading() as repositories:
             return {
-                "images": repositories.images.count(),
-                "reads": repositories.reads.count(),
-                "scores": repositories.scores.count(),
-                "boxes": repositories.reads.count_boxes(),
-                "operating_points": repositories.operating_points.count(),
+                t.name: repositories.exports.count(t.name, wanted or ExportFilter()) for t in tables
             }
 
-    def _exported(self, person: Person, subject: str) -> Export:
-        self._access.require(person, Action.EXPORT)
-        export = self._gathered()
-        tables = export.tables if subject == "all tables" else {subject: export.tables[subject]}
-        rows = {table: len(found) for table, found in tables.items()}
-        with self._store.writing() as repositories:
-            repositories.audit.append(person.did("export", subject, after={"rows": rows}))
-        return export
+    def folder(
+        self,
+        person: Person,
+        wish: ExportWish,
+        target: Path,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write an export as a folder that is there whole or not at all.
 
-    def _gathered(self) -> Export:
-        with self._store.reading() as repositories:
-            images = {image.id: image for image in repositories.images.list_all()}
-            reads = list(repositories.reads.iter_all())
-            scores = repositories.scores.list_all()
-            points = repositories.operating_points.list_all()
-        latest: dict[tuple[int, str], int] = {}
-        for read in reads:
-            key = (read.image_id, read.reader)
-            latest[key] = max(latest.get(key, 0), read.revision)
-        current = {r.id: latest[(r.image_id, r.reader)] == r.revision for r in reads}
-        tables: dict[str, tuple[Row, ...]] = {
-            "images": tuple(_image(image) for image in reversed(images.values())),
-            "reads": tuple(_read(r, images[r.image_id], current[r.id]) for r in reads),
-            "scores": tuple(_score(score, images[score.image_id]) for score in scores),
-            "boxes": tuple(
-                row for r in reads for row in _boxes(r, images[r.image_id], current[r.id])
-            ),
-            "operating_points": tuple(
+        Raises:
+            ForbiddenError: The person may not export.
+            RequestError: The folder holds something, or no format is asked for.
+            StoreError: The database cannot be read.
+            OSError: The disk does not take it.
+        """
+        tables = self.tables(person)
+        if target.is_dir() and any(target.iterdir()):
+            problem = f"{target} is not empty."
+            raise RequestError(problem, "Name a folder that is not there yet.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_dir():
+            raise FileExistsError(17, "File exists", str(target))
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as work:
+            made = Path(work) / "made"
+            done = self._made(tables, wish, made, progress)
+            self._on_record(person, wish, done)
+            made.chmod(0o700)
+            made.replace(target)
+        return Exported(target, done.rows, done.files)
+
+    def archive(
+        self,
+        person: Person,
+        wish: ExportWish,
+        target: Path,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write an export as one ZIP file that is there whole or not at all.
+
+        Raises:
+            As `folder`.
+        """
+        tables = self.tables(person)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as work:
+            made, packed = Path(work) / "made", Path(work) / "made.zip"
+            done = self._made(tables, wish, made, progress)
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
+                for name in sorted(path.name for path in made.iterdir()):
+                    out.write(made / name, name)
+            packed.chmod(0o600)
+            self._on_record(person, wish, done)
+            packed.replace(target)
+        return Exported(target, done.rows, done.files)
+
+    def _made(
+        self,
+        tables: Sequence[ExportTable],
+        wish: ExportWish,
+        folder: Path,
+        progress: Progress | None,
+    ) -> Making:
+        if not wish.formats:
+            problem = "No format was chosen."
+            raise RequestError(problem, f"Choose one or more of {', '.join(FORMATS)}.")
+        installation = self._installation()
+        folder.mkdir()
+        made_at = self._store.now()
+        with self._store.exporting(folder.parent) as exports:
+            making = Making(exports, wish, folder, progress, tables)
+            making.all(
                 {
-                    "operating_point_id": point.id,
-                    "model": point.model_name,
-                    "model_hash": point.model_hash,
-                    "score_name": point.score_name,
-                    "version": point.version,
-                    "threshold": point.threshold,
-                    "policy": point.policy,
-                    "reason": point.reason,
-                    "set_by": point.set_by,
-                    "set_at": point.set_at.isoformat(),
-                    "replaces_id": point.replaces_id,
+                    "format": "ddad-export",
+                    "format_version": FORMAT_VERSION,
+                    "program": f"DDAD Review {__version__}",
+                    "made_at": made_at.isoformat(),
+                    "site": self._site,
+                    "installation": installation,
+                    "filters": wish.rows.words(),
+                    "comments": wish.comments,
+                    "patients": "site pseudonyms" if wish.site_pseudonyms else "new pseudonyms",
+                    "models": [self._model(card) for card in self._models.cards],
                 }
-                for point in points
-            ),
+            )
+        return making
+
+    def _model(self, card: Any) -> dict[str, Any]:
+        """What the threshold page's figures need of a model besides rows."""
+        facts = {"name": card.name, "hash": card.model_hash}
+        if card.reference is None:
+            return facts | {"calibrated": False}
+        in_force = self._models.operating_point(card.name)
+        return facts | {
+            "calibrated": True,
+            "score_name": card.primary,
+            "threshold": in_force.threshold,
+            "operating_point_id": in_force.id,
+            "policy": in_force.policy,
+            "calibration_scores": [float(s) for s in card.reference.of_score(card.primary)],
         }
-        return Export(tables, datetime.now(UTC))
 
+    def _installation(self) -> str:
+        """What tells this database's reads from another's; made when it is first needed."""
+        with self._store.reading() as repositories:
+            found = repositories.installation.get(INSTALLATION)
+        if found is None:
+            with self._store.writing() as repositories:
+                found = repositories.installation.get(INSTALLATION)
+                if found is None:
+                    found = uuid.uuid4().hex
+                    repositories.installation.put(INSTALLATION, found)
+        return found
 
-def _image(image: ImageRecord) -> Row:
-    values: Row = {
-        "case": image.label,
-        "warnings": list(image.warnings),
-        "added_at": image.added_at.isoformat(),
-    }
-    return {
-        name: values[name] if name in values else getattr(image, name) for name in COLUMNS["images"]
-    }
-
-
-def _read(read: ReadRecord, image: ImageRecord, current: bool) -> Row:
-    return {
-        "read_id": read.id,
-        "case": image.label,
-        "sha256": image.sha256,
-        "reader": read.reader,
-        "revision": read.revision,
-        "replaces_read_id": read.replaces_id,
-        "current": current,
-        "verdict": read.verdict,
-        "confidence": read.confidence,
-        "findings": list(read.findings),
-        "comment": read.comment,
-        "boxes": len(read.boxes),
-        "model": read.model_name,
-        "model_hash": read.model_hash,
-        "score": read.score,
-        "threshold": read.threshold,
-        "operating_point_id": read.operating_point_id,
-        "map": read.map_name,
-        "pixel_threshold": read.pixel_threshold,
-        "opacity": read.opacity,
-        "ai_visible": read.ai_visible,
-        "seconds_to_verdict": read.seconds_to_verdict,
-        "stage": read.stage,
-        "agreement": [f"{name}: {word}" for name, word in sorted(read.agreement.items())],
-        "saved_at": read.saved_at.isoformat(),
-    }
-
-
-def _score(score: ScoreRecord, image: ImageRecord) -> Row:
-    return {
-        "case": image.label,
-        "sha256": image.sha256,
-        "model": score.model_name,
-        "model_hash": score.model_hash,
-        "a_rec": score.a_rec,
-        "a_rec_single": score.a_rec_single,
-        "a_intra": score.a_intra,
-        "a_inter": score.a_inter,
-        "r_dual": score.r_dual,
-        "r_intra": score.r_intra,
-        "c_rec": score.c_rec,
-        "c_intra": score.c_intra,
-        "c_inter": score.c_inter,
-        "score_name": score.score_name,
-        "score": score.score,
-        "p_value": score.p_value,
-        "percentile": score.percentile,
-        "warnings": list((*image.warnings, *score.warnings)),
-        "seconds": score.seconds,
-        "scored_at": score.scored_at.isoformat(),
-    }
-
-
-def _boxes(read: ReadRecord, image: ImageRecord, current: bool) -> list[Row]:
-    return [
-        {
-            "box_id": box.id,
-            "read_id": read.id,
-            "case": image.label,
-            "sha256": image.sha256,
-            "reader": read.reader,
-            "revision": read.revision,
-            "current": current,
-            "index": box.index,
-            "x": box.x,
-            "y": box.y,
-            "width": box.width,
-            "height": box.height,
-            "label": box.label,
-            "image_width": image.width,
-            "image_height": image.height,
+    def _on_record(self, person: Person, wish: ExportWish, done: Making) -> None:
+        after = {
+            "rows": done.rows,
+            "formats": list(wish.formats),
+            "filters": wish.rows.words(),
+            "comments": wish.comments,
+            "manifest_sha256": done.manifest_sha256,
         }
-        for box in read.boxes
-    ]
-
-
-def _cell(value: Any) -> Any:
-    """A CSV cell: lists joined, text made safe."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        value = "; ".join(str(part) for part in value)
-    return formula_safe(value) if isinstance(value, str) else value
+        with self._store.writing() as repositories:
+            repositories.audit.append(person.did("export", "tables", after=after))

@@ -295,6 +295,9 @@ class ReadContent:
         seconds_to_verdict: From opening the image to the verdict, idle time left out.
         stage: "unaided" where the verdict was asked for before anything of the AI was shown.
         agreement: What the reader thinks of maps, by name.
+        origin: The site that an imported read came from; None for a read made here.
+        external_id: Its installation and its number there; None for a read made here.
+        imported_at: When it was imported, UTC; None for a read made here.
     """
 
     image_id: int
@@ -315,6 +318,9 @@ class ReadContent:
     seconds_to_verdict: float | None = None
     stage: Stage = "aided"
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
+    origin: str | None = None
+    external_id: str | None = None
+    imported_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,6 +227,9 @@ class ReadRow(Base):
     stage: Mapped[str] = mapped_column(server_default="aided")
     agreement: Mapped[Any] = mapped_column(JSON, nullable=False, server_default="{}")
     saved_at: Mapped[datetime]
+    origin: Mapped[str | None]
+    external_id: Mapped[str | None]
+    imported_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("image_id", "reader", "revision"),
@@ -239,6 +242,7 @@ class ReadRow(Base):
         CheckConstraint("opacity BETWEEN 0 AND 1", name="opacity"),
         CheckConstraint("seconds_to_verdict >= 0", name="seconds_to_verdict"),
         Index(None, "image_id"),
+        Index(None, "external_id", unique=True),
         NEVER_REUSE_IDS,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +19,8 @@ from app.store.engine import read_only, take_write_lock, turn_to_write
 from app.store.erasure_repository import ErasureRepository
 from app.store.errors import as_store_error, driver_error
 from app.store.evidence_repository import EvidenceRepository
+from app.store.export_repository import ExportRepository
+from app.store.export_state import one_state
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
@@ -66,6 +69,7 @@ class Repositories:
     presence: PresenceRepository
     saved_views: SavedViewRepository
     batches: BatchRepository
+    exports: ExportRepository
 
 
 class UnitOfWork:
@@ -127,6 +131,22 @@ class UnitOfWork:
         except SQLAlchemyError as error:
             raise as_store_error(error) from error
 
+    @contextmanager
+    def exporting(self, folder: Path) -> Iterator[ExportRepository]:
+        """See one consistent state for as long as it takes; nobody is kept from writing.
+
+        Args:
+            folder: For what SQLite must copy first; it is gone afterwards.
+
+        Raises:
+            StoreError: The database is damaged or out of reach.
+        """
+        try:
+            with one_state(self._engine, folder) as connection:
+                yield ExportRepository(connection)
+        except SQLAlchemyError as error:
+            raise as_store_error(error) from error
+
     def compact(self) -> None:
         """Write the database anew without what was deleted; writers wait meanwhile.
 
@@ -171,4 +191,5 @@ class UnitOfWork:
             presence=PresenceRepository(connection, self._now),
             saved_views=SavedViewRepository(connection, self._now),
             batches=BatchRepository(connection, self._now),
+            exports=ExportRepository(connection),
         )

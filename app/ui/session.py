@@ -16,6 +16,7 @@ import streamlit as st
 
 from app.services.batches import Batch
 from app.services.case_details import CaseDetails
+from app.services.exporting import ExportWish
 from app.services.intake import IntakeOutcome
 from app.services.operating_change import Change
 from app.services.patients import RelatedImages
@@ -125,6 +126,21 @@ class OpenCase:
         self.map_name = self.data.initial_map
 
 
+@dataclass(frozen=True)
+class MadeExport:
+    """An export that waits to be downloaded.
+
+    Attributes:
+        wish: What was asked for.
+        name: Of the file.
+        content: The ZIP file.
+    """
+
+    wish: ExportWish
+    name: str
+    content: bytes = field(repr=False)
+
+
 @dataclass
 class Session:
     """Everything one browser session holds.
@@ -166,6 +182,7 @@ class Session:
         views_saved: Counts saved views, so that the field for a name is empty after each.
         markings: Counts assignments, after each of which nothing is marked any more.
         listing: Whether the worklist was the screen shown last.
+        made_export: The export made last, or None.
     """
 
     reader: Person | None = None
@@ -204,6 +221,7 @@ class Session:
     views_saved: int = 0
     markings: int = 0
     listing: bool = False
+    made_export: MadeExport | None = None
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

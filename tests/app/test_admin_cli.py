@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_gallery_is_imported_once(run: Run, home: Path) -> None:
     assert rows(home, "SELECT count(*) FROM images WHERE attribution IS NOT NULL") == [(3,)]
 
 
-def test_export_writes_six_files(
+def test_export_writes_a_folder_with_a_manifest(
     run: Run,
     home: Path,
     tmp_path: Path,
@@ -78,18 +79,17 @@ def test_export_writes_six_files(
     shutil.copytree(_loaded_home, home)
     out = tmp_path / "out" / "deeper"
     assert run("export", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == [
-        "boxes.csv",
-        "ddad-export.json",
-        "images.csv",
-        "operating_points.csv",
-        "reads.csv",
-        "scores.csv",
-    ]
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    names = {entry["name"] for entry in manifest["files"]}
+    assert {path.name for path in out.iterdir()} == names | {"manifest.json"}
+    assert {"reads.csv", "reads.jsonl", "reads.parquet", "boxes.coco.json"} <= names
     with (out / "scores.csv").open(encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
-    assert len(json.loads((out / "ddad-export.json").read_text("utf-8"))["scores"]) == 3
-    assert f"{out / 'scores.csv'}: 3 rows\n" in capsys.readouterr().out
+    assert "scores.csv: 3 rows\n" in capsys.readouterr().out
+    assert run("export", tmp_path / "all.zip", "--formats", "csv", "--reader", "nobody") == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        assert "reads.csv" in packed.namelist() and "reads.jsonl" not in packed.namelist()
+    assert run("export", out) == 1
 
 
 def test_errors_are_one_sentence_on_the_error_stream(

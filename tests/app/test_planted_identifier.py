@@ -13,6 +13,7 @@ import pytest
 
 from app.cli import main
 from app.services.container import Services
+from app.services.exporting import FORMATS, ExportWish
 from app.services.people import Person
 from tests.core.imaging.test_deidentify import MARK, NUMBER_MARK, planted_everywhere, traces
 
@@ -69,8 +70,11 @@ def test_no_mark_is_left_anywhere(
     assert statuses == ["warned", "refused", "refused"]
     (row,) = empty.worklist.list(ana).rows
     empty.reading.open_case(ana, row.image_id)
-    assert traces(empty.exporting.json(ana), *MARKS) == []
-    assert traces(empty.exporting.csv(ana, "images"), *MARKS) == []
+    wish = ExportWish(formats=FORMATS, comments=True, site_pseudonyms=True)
+    made = empty.exporting.folder(ana, wish, tmp_path / "out").path
+    assert len(list(made.iterdir())) == 7 * 3 + 4
+    empty.exporting.archive(ana, wish, tmp_path / "out" / "all.zip")
+    assert found_in(made) == []
     assert traces(empty.audit.export_json_lines(ana), *MARKS) == []
     assert found_in(home) == []
     assert found_in(temporary) == []

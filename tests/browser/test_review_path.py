@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 
 from playwright.sync_api import Page, expect
 
@@ -46,11 +47,25 @@ def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
     return corner["x"] + view["x"] + x * view["scale"], corner["y"] + view["y"] + y * view["scale"]
 
 
-def exported(page: Page, button: str) -> str:
+def exported(page: Page) -> zipfile.ZipFile:
     page.get_by_role("link", name="Export").first.click()
+    comments = page.get_by_text("Readers' comments")
+    comments.wait_for()
+    comments.click()
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Make the export").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name=button).click()
-    return download.value.path().read_text(encoding="utf-8-sig")
+        page.get_by_role("button", name="Download ddad-export").click(timeout=20_000)
+    return zipfile.ZipFile(download.value.path())
+
+
+def csv_rows(made: zipfile.ZipFile, table: str) -> list[dict[str, str]]:
+    text = made.read(f"{table}.csv").decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def reads_of(made: zipfile.ZipFile) -> list[dict[str, object]]:
+    return [json.loads(line) for line in made.read("reads.jsonl").splitlines()]
 
 
 def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page, enter):
@@ -84,20 +99,20 @@ def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page,
     page.get_by_role("button", name="Save Shortcut Ctrl + S").click()
     page.get_by_text("Saved as abnormal").wait_for()
 
-    reads = list(csv.DictReader(io.StringIO(exported(page, "Reads as CSV"))))
+    made = exported(page)
+    reads = csv_rows(made, "reads")
     assert [(r["case"], r["verdict"], r["reader"]) for r in reads] == [
         (label, "abnormal", "Dr Browser")
     ]
     assert reads[0]["comment"] == "'=left lower zone"
-    (drawn,) = csv.DictReader(io.StringIO(exported(page, "Boxes as CSV")))
+    (drawn,) = csv_rows(made, "boxes")
     found = [float(drawn[name]) for name in ("x", "y", "width", "height")]
     assert all(abs(a - b) <= 1.5 for a, b in zip(found, (200, 300, 220, 260), strict=True)), found
 
     server.stop()
     server.start()
     enter(page, server)
-    document = json.loads(exported(page, "All tables as JSON"))
-    assert document["reads"][0]["comment"] == "=left lower zone"
+    assert reads_of(exported(page))[0]["comment"] == "=left lower zone"
     page.get_by_role("link", name="Worklist").first.click()
     row = page.locator("button.row", has_text=label)
     assert "abnormal" in row.inner_text().lower()
@@ -127,6 +142,5 @@ def test_three_cases_are_read_by_keyboard_alone(server, page, enter):
         page.wait_for_timeout(300)
         page.keyboard.press("Control+Enter")
     page.locator(f'{READY}:not([data-image-id="{case}"])').wait_for()
-    document = json.loads(exported(page, "All tables as JSON"))
-    own = [r["verdict"] for r in document["reads"] if r["reader"] == "Dr Keys"]
+    own = [r["verdict"] for r in reads_of(exported(page)) if r["reader"] == "Dr Keys"]
     assert own == ["normal", "abnormal", "uncertain"]

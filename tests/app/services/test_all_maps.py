@@ -28,6 +28,7 @@ from tests.eight_maps import (
     made_up,
     make_map,
 )
+from tests.exports import exported
 from tests.thresholds import put_in_force
 
 Build = Callable[..., Services]
@@ -107,7 +108,7 @@ def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
 
 def test_every_score_is_exported(services: Services, image_id: int, ana: Person) -> None:
     score = services.reading.open_case(ana, image_id).judgement.score
-    data = services.exporting.export(Person.named("Ana")).csv("scores").decode("utf-8-sig")
+    data = exported(services.exporting, Person.named("Ana"))["scores.csv"].decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(data)))
     (row,) = [row for row in rows if row["score_name"] == "r_dual"]  # the others wait to be seen
     assert len(rows) == 3 and float(row["score"]) == score.score == score.r_dual
@@ -117,8 +118,8 @@ def test_every_score_is_exported(services: Services, image_id: int, ana: Person)
 
 
 def test_scores_a_model_lacks_are_empty_in_the_export(loaded: Services) -> None:
-    export = loaded.exporting.export(Person.named("Ana"))
-    for row in csv.DictReader(io.StringIO(export.csv("scores").decode("utf-8-sig"))):
+    files = exported(loaded.exporting, Person.named("Ana"))
+    for row in csv.DictReader(io.StringIO(files["scores.csv"].decode("utf-8-sig"))):
         lacking = [n for n in SCORE_TITLES if row[n] == ""]
         card = loaded.models.card(row["model"])
         assert lacking == [n for n in SCORE_TITLES if n[:2] in ("r_", "c_") and n not in card.maps]

@@ -15,6 +15,7 @@ from app.store.engine import create_store_engine
 from app.store.records import ImageRecord
 from app.store.unit_of_work import UnitOfWork
 from tests.databases import Databases
+from tests.exports import tables
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_the_worklist_warns_of_a_conflict(loaded: Services, images: list[ImageRe
 def test_images_are_exported_with_pseudonym_conflict_and_kind_of_file(
     loaded: Services, images: list[ImageRecord]
 ):
-    rows = loaded.exporting.export(Person.named("Ana")).tables["images"]
+    rows = tables(loaded.exporting, Person.named("Ana"))["images"]
     assert [(r["case"], r["patient"], r["conflict"], r["stored_as"]) for r in rows] == [
         (images[0].label, "P-1", True, "png"),
         (images[1].label, "P-1", False, "png"),

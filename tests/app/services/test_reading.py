@@ -22,6 +22,7 @@ from ddad_core.errors import DdadError, RequestError
 from ddad_core.imaging import read_radiograph
 from ddad_core.vocabulary import MAP_TITLES
 from tests.databases import Databases, current
+from tests.exports import tables
 from tests.thresholds import put_in_force
 
 Ids = dict[str, int]
@@ -385,5 +386,5 @@ def test_agreement_and_stage_are_exported(loaded: Services, ana: Person, draft: 
     loaded.reading.save(
         ana, case, "nih-ae-u", draft("normal", agreement={"rec": "missed", "inter": "helpful"})
     )
-    (row,) = loaded.exporting.export(ana).tables["reads"]
+    (row,) = tables(loaded.exporting, ana)["reads"]
     assert (row["stage"], row["agreement"]) == ("aided", ["inter: helpful", "rec: missed"])

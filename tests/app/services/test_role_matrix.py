@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from app.services.container import Services
 from app.services.deciding import sides
 from app.services.erasing import Which
 from app.services.evidence import EvidenceChoice
+from app.services.exporting import EVERYTHING
 from app.services.people import ROLES, ForbiddenError, Person
 from app.services.read_draft import ReadDraft
 from app.services.reading import CaseView
@@ -69,8 +71,10 @@ MAY: dict[str, set[str]] = {
     "withdraw a threshold": {"lead"},
     "see what was set": {*CLINICAL, "auditor"},
     "take the change record out": {*CLINICAL, "auditor"},
-    "export": {"lead", "administrator", "auditor"},
-    "export a table": {"lead", "administrator", "auditor"},
+    "export a folder": {"lead", "administrator", "auditor"},
+    "export an archive": {"lead", "administrator", "auditor"},
+    "see what can be exported": {"lead", "administrator", "auditor"},
+    "choose among exports": {"lead", "administrator", "auditor"},
     "count rows": {"lead", "administrator", "auditor"},
     "list users": {"administrator"},
     "create a user": {"administrator"},
@@ -135,7 +139,9 @@ def own_view(services: Services, person: Person) -> int:
 
 
 @pytest.fixture
-def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Callable[[Person], Any]]:
+def acts(
+    loaded: Services, small_png: Callable[[int], bytes], tmp_path: Path
+) -> dict[str, Callable[[Person], Any]]:
     """Every act by name; the services' own state lets each succeed for who may."""
     ana = Person.named("setting up")
     case = loaded.worklist.list(ana).rows[0]
@@ -192,8 +198,10 @@ def acts(loaded: Services, small_png: Callable[[int], bytes]) -> dict[str, Calla
         "withdraw a threshold": lambda p: loaded.governance.withdraw(p, proposed(loaded, p.name)),
         "see what was set": lambda p: loaded.governance.history(p, MODEL),
         "take the change record out": lambda p: loaded.governance.record(p, MODEL),
-        "export": loaded.exporting.export,
-        "export a table": lambda p: loaded.exporting.csv(p, "reads"),
+        "export a folder": lambda p: loaded.exporting.folder(p, EVERYTHING, tmp_path / p.name),
+        "export an archive": lambda p: loaded.exporting.archive(p, EVERYTHING, tmp_path / "a.zip"),
+        "see what can be exported": loaded.exporting.tables,
+        "choose among exports": loaded.exporting.choices,
         "count rows": loaded.exporting.counts,
         "list users": accounts.list_users,
         "create a user": lambda p: accounts.create(p, NewAccount("n", "", ("reader",), PASSWORD)),

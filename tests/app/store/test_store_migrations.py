@@ -320,3 +320,21 @@ def test_downgrade_gives_back_the_first_schema_with_its_rows(older, empty_url):
     with older.connect() as connection:
         assert connection.scalar(text("SELECT a_inter FROM scores")) == 0.4
         assert connection.scalar(text("SELECT count(*) FROM reads")) == 1
+
+
+def test_reads_of_other_sites_go_down_and_up(older, empty_url, new_read):
+    move(older, command.upgrade, "0005")
+    before = schema_of(older)
+    migrate(empty_url)
+    with UnitOfWork(older).writing() as repos:
+        repos.reads.append(new_read(1, reader="eva@north", origin="north", external_id="n:7"))
+    with pytest.raises(StoreError), UnitOfWork(older).writing() as repos:
+        repos.reads.append(new_read(1, reader="eva@south", external_id="n:7"))
+    move(older, command.downgrade, "0005")
+    assert schema_of(older) == before
+    migrate(empty_url)
+    with UnitOfWork(older).reading() as repos:
+        assert [(read.reader, read.origin) for read in repos.reads.history(1)] == [
+            ("ana", None),
+            ("eva@north", None),
+        ]
