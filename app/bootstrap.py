@@ -16,6 +16,7 @@ from app.services.images import StoredImages
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
+from app.services.preferences import PreferenceService
 from app.services.pseudonym_key import pseudonym_key
 from app.services.reading import ReadingService
 from app.services.scoring import ScoringService
@@ -80,4 +81,5 @@ def build_services(settings: Settings) -> Services:
         exporting=ExportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
+        preferences=PreferenceService(store, access),
     )

@@ -127,8 +127,9 @@ def main() -> None:
     if gate.is_demonstration():
         demonstration()
     else:
-        who_is_here(person, pages["account"])
         sessionwatch()
+    if chosen := who_is_here(person, pages.get("account")):
+        services.preferences.choose_theme(person, chosen)
     page.run()
 
 

@@ -13,6 +13,7 @@ from app.services.gallery import GalleryService
 from app.services.intake import IntakeService
 from app.services.models import ModelService
 from app.services.patients import PatientService
+from app.services.preferences import PreferenceService
 from app.services.reading import ReadingService
 from app.services.tuning import TuningService
 from app.services.viewing import ViewingService
@@ -39,6 +40,7 @@ class Services:
     exporting: ExportingService
     erasing: ErasingService
     patients: PatientService
+    preferences: PreferenceService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""

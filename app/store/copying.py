@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+import app.store.preference_repository  # noqa: F401 (a table of the metadata)
 from app.store.engine import read_only
 from app.store.errors import StoreError, as_store_error
 from app.store.migrate import HEAD_REVISION, revision_seen_by

@@ -19,6 +19,7 @@ from app.store.errors import as_store_error, driver_error
 from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.preference_repository import PreferenceRepository
 from app.store.read_repository import ReadRepository
 from app.store.score_repository import ScoreRepository
 from app.store.session_repository import SessionRepository
@@ -44,6 +45,7 @@ class Repositories:
     sessions: SessionRepository
     audit: AuditRepository
     drafts: DraftRepository
+    preferences: PreferenceRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
 
@@ -141,6 +143,7 @@ class UnitOfWork:
             sessions=SessionRepository(connection, self._now),
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
+            preferences=PreferenceRepository(connection),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+import app.store.preference_repository  # noqa: F401 (a table of the metadata)
 from app.store.engine import create_store_engine
 from app.store.schema import Base
 
