@@ -54,8 +54,10 @@ export default function (component) {
   const part = (name) => parentElement.querySelector(name);
   const tell = (name, step = 0) => setTriggerValue("act", { name, step });
   const box = part(".guide");
-  let step = Math.min(data.step, STEPS.length - 1);
-  let then = null;
+  // Kept over the page runs that each step causes: what is done meanwhile counts.
+  const kept = (box.ddadGuide ??= { step: -1, then: null });
+  if (data.state === "new") kept.step = -1;
+  let step = Math.max(kept.step, Math.min(data.step, STEPS.length - 1));
   let waiting = false;
 
   const show = () => {
@@ -70,7 +72,7 @@ export default function (component) {
   };
   const go = () => {
     step += 1;
-    then = null;
+    Object.assign(kept, { step, then: look() });
     if (step >= STEPS.length) return tell("end");
     show();
     tell("step", step);
@@ -84,8 +86,8 @@ export default function (component) {
   const timer = setInterval(() => {
     const now = look();
     if (!now || waiting) return;
-    then ??= now;
-    if (!STEPS[step][1](now, then)) return;
+    kept.then ??= now;
+    if (!STEPS[step][1](now, kept.then)) return;
     waiting = true;
     setTimeout(() => {
       waiting = false;

@@ -7,7 +7,7 @@ import html
 import streamlit as st
 
 from app.services.people import Action
-from app.ui.chrome import disclaimer, section, warnings
+from app.ui.chrome import disclaimer, section
 from app.ui.context import Context
 from app.ui.keylist import keylist
 from app.ui.readpanel import VERDICT_KEYS
@@ -80,7 +80,5 @@ def _models(context: Context) -> None:
         st.html(
             f'<div class="ddad-facts"><b class="ddad-strong">{html.escape(one.title)}</b><br>'
             f"Made for {html.escape(one.population)}; on anybody else it was not measured. "
-            f"{html.escape(one.figures)}.</div>"
+            f"{html.escape(one.figures)}. {html.escape(one.statement)}</div>"
         )
-        if one.statement:
-            warnings([one.statement])
