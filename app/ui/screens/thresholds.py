@@ -15,6 +15,7 @@ from app.ui.chrome import figure, section, warnings
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
 from app.ui.session import session
+from app.ui.times import local
 from ddad_core.evaluation.metrics import Estimate
 from ddad_core.evaluation.policies import OperatingChoice
 
@@ -55,8 +56,7 @@ def show(context: Context) -> None:
     evidence = context.services.tuning.evidence(context.reader, name, titles[title])
     point = evidence.in_force
     origin = (
-        f"version {point.version}, set by {point.set_by} on {point.set_at:%Y-%m-%d %H:%M} UTC: "
-        f"{point.reason}"
+        f"version {point.version}, set by {point.set_by} on {local(point.set_at)}: {point.reason}"
         if point.set_at
         else f"the model's own: {point.policy.lower()}"
     )
@@ -273,10 +273,7 @@ def _history(evidence: TuningEvidence) -> None:
         return
     section("Versions")
     table = pd.DataFrame(
-        [
-            (p.version, p.threshold, p.set_by, f"{p.set_at:%Y-%m-%d %H:%M} UTC", p.reason)
-            for p in evidence.history
-        ],
+        [(p.version, p.threshold, p.set_by, local(p.set_at), p.reason) for p in evidence.history],
         columns=["Version", "Threshold", "Set by", "When", "Reason"],
     )
     st.dataframe(table, hide_index=True)
