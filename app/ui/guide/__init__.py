@@ -39,12 +39,12 @@ def guide(context: Context, screen: str) -> None:
     now = context.services.preferences.of(context.reader)
     if now.guide == "done" or (now.guide == "new" and screen != "worklist"):
         return
-    _take(context, _show(now), screen)
+    _take(context, _show(now, screen), screen)
 
 
-def _show(now: Preferences) -> tuple[str, int]:
+def _show(now: Preferences, screen: str) -> tuple[str, int]:
     """What the reader just did about the guide: an act, empty for none, and the step."""
-    data = {"state": now.guide, "step": now.guide_step}
+    data = {"state": now.guide, "step": now.guide_step, "screen": screen}
     found = _component(key=KEY, data=data, on_act_change=lambda: None)
     act = getattr(found, "act", None)
     if not isinstance(act, dict):

@@ -66,7 +66,9 @@ export default function (component) {
     document.documentElement.style.setProperty("--ddad-guide", "2.9rem");
     part(".count").textContent = offered ? "First time here?" : `${step + 1} of ${STEPS.length}`;
     part(".what").textContent = offered
-      ? "Two minutes with one case show window, zoom, map, box and verdict." : STEPS[step][0];
+      ? "Two minutes with one case show window, zoom, map, box and verdict."
+      : data.screen === "review" ? STEPS[step][0] : "Open a case to go on with the guide.";
+    part(".main").hidden = !offered && data.screen !== "review";
     part(".main").textContent = offered ? "Show me" : "Skip step";
     part(".leave").textContent = offered ? "Not now" : "End the guide";
   };
