@@ -22,6 +22,7 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.preferences import PreferenceService
 from app.services.preparing import PreparingService
 from app.services.presence import PresenceService
 from app.services.progress import ProgressService
@@ -121,4 +122,5 @@ def build_services(settings: Settings) -> Services:
         presence=PresenceService(store, access),
         saved_views=SavedViewsService(store, access),
         progress=ProgressService(store, access),
+        preferences=PreferenceService(store, access),
     )

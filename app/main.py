@@ -20,10 +20,12 @@ from app.ui import presence
 from app.ui.chrome import apply_style, demonstration, disclaimer, who_is_here
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
+from app.ui.guide import guide
 from app.ui.screens import (
     account,
     audit,
     export,
+    help,
     monitoring,
     review,
     thresholds,
@@ -63,6 +65,7 @@ SCREENS = {
     "export": Screen("Export", export.show, Action.EXPORT),
     "users": Screen("Users", users.show, Action.MANAGE_USERS, changes_accounts=True),
     "audit": Screen("Audit", audit.show, Action.VIEW_AUDIT),
+    "help": Screen("Help", help.show, None),
     "account": Screen("Account", account.show, None, changes_accounts=True),
 }
 BEGIN_WITH = ("worklist", "users", "audit", "account")
@@ -78,18 +81,20 @@ def _services() -> Services:
     return services
 
 
-def _run_screen(screen: Screen, context: Context) -> None:
+def _run_screen(name: str, context: Context) -> None:
+    screen = SCREENS[name]
     try:
         with errors_shown():
             if screen.show is not review.show:
                 presence.leave(context)
             session().listing = session().listing and screen.show is worklist.show
+            guide(context, name)
             screen.show(context)
     finally:
         if screen.changes_accounts:
             gate.refresh()  # a session that was ended here is closed at once
-    if gate.is_demonstration() or screen.show is account.show:
-        disclaimer()
+    if gate.is_demonstration() and screen.show is not help.show:
+        disclaimer()  # nobody signs in there, where it stands otherwise
 
 
 def _pages(context: Context) -> dict[str, st.Page]:
@@ -104,7 +109,7 @@ def _pages(context: Context) -> dict[str, st.Page]:
     first = next(name for name in BEGIN_WITH if name in offered)
     return {
         name: st.Page(
-            partial(_run_screen, SCREENS[name], context),
+            partial(_run_screen, name, context),
             title=SCREENS[name].title,
             url_path=name,
             default=name == first,
@@ -143,8 +148,9 @@ def main() -> None:
     if gate.is_demonstration():
         demonstration()
     else:
-        who_is_here(person, pages["account"])
         sessionwatch()
+    if chosen := who_is_here(person, pages.get("account")):
+        services.preferences.choose_theme(person, chosen)
     page.run()
 
 

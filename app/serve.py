@@ -29,12 +29,14 @@ from app.gate.streamlit_side import (
     content_policy,
     is_activity,
     login_url,
+    page,
     read_user,
     sign_on_secrets,
 )
 from app.gateways.keyfile import load_or_create_key
 from app.opening import open_store
 from app.services.people import Person
+from app.services.preferences import preferences_of
 from app.services.settings_record import record_settings
 from app.services.signing_in import SigningIn
 from app.settings import (
@@ -44,6 +46,7 @@ from app.settings import (
     load_settings,
     refuse_replaced,
 )
+from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import DdadError
 
 MAIN = REPOSITORY / "app" / "main.py"
@@ -150,6 +153,8 @@ def build_app(
     config.set_option("server.port", settings.port)
     # The list in config.toml is for `streamlit run`; here the gate judges host names.
     config.set_option("server.allowedHosts", [])
+    # Whose messages the page takes a theme from: its own only, for none may frame it.
+    config.set_option("client.allowedOrigins", ["http://*:*", "https://*:*"])
     store = open_store(settings)
     secret = load_or_create_key(settings.home / "cookie.secret").hex()
     config.set_option("server.cookieSecret", secret)
@@ -163,7 +168,7 @@ def build_app(
         gate = AccessGate(app, _rules(settings, addresses), sessions=None, own=None)
     else:
         record_settings(store, Person("app.serve"), settings.in_force)
-        gate = _with_accounts(app, settings, addresses, Sessions(accounts, idle=idle), accounts)
+        gate = _with_accounts(app, settings, addresses, Sessions(accounts, idle=idle), store)
     mark_serving(gate)
     return gate
 
@@ -173,8 +178,9 @@ def _with_accounts(
     settings: Settings,
     addresses: Sequence[Address],
     sessions: Sessions,
-    accounts: SigningIn,
+    store: UnitOfWork,
 ) -> AccessGate:
+    accounts = SigningIn(store)
     provider = SingleSignOn(settings.sign_on, login_url, read_user) if settings.sign_on else None
     code = setup_code()
     own = OwnRoutes(
@@ -184,6 +190,7 @@ def _with_accounts(
         provider,
         code,
         # A proxy on this machine may not say for whom it asks.
+        chosen_theme=lambda name: preferences_of(store, name).theme,
         always_code=_beyond_loopback(addresses)
         or bool(settings.allowed_hosts or settings.trusted_proxies),
     )
@@ -206,6 +213,7 @@ def _rules(settings: Settings, addresses: Sequence[Address]) -> Rules:
         max_body_bytes=settings.max_upload_mb * 2**20 + FORM_OVERHEAD_BYTES,
         content_policy=content_policy(),
         is_activity=is_activity,
+        page=page().encode(),
     )
 
 

@@ -23,6 +23,7 @@ SCREENS: dict[str, Callable[[Page], object]] = {
     "users": lambda page: page.get_by_role("button", name="Make account").wait_for(),
     "audit": lambda page: page.get_by_role("button", name="Check the chain").wait_for(),
     "account": lambda page: page.get_by_role("button", name="Change password").wait_for(),
+    "help": lambda page: page.get_by_text("Keys and gestures").wait_for(),
 }
 
 
@@ -43,10 +44,41 @@ def signed_out(browser: Browser, address: str) -> None:
         context.close()
 
 
+def in_light(page: Page, address: str) -> None:
+    """The worklist, a case and the thresholds in the light theme, at the middle width."""
+    width, height = SIZES[1]
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(address)
+    page.get_by_role("button", name="Use the light theme").click()
+    page.locator("button.row").first.wait_for()
+    picture(page, "worklist-light")
+    page.get_by_role("button", name="Start reading").click()
+    SCREENS["review"](page)
+    picture(page, "review-light")
+    page.goto(f"{address}/thresholds")
+    SCREENS["thresholds"](page)
+    picture(page, "thresholds-light")
+    page.get_by_role("button", name="Use the dark theme").click()
+    page.wait_for_timeout(SETTLE_MS)
+
+
+def guided(page: Page, address: str) -> None:
+    """The first step of the guide; it is ended then."""
+    width, height = SIZES[1]
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(address)
+    page.get_by_role("button", name="Show me").click()
+    SCREENS["review"](page)
+    picture(page, "guide")
+    page.get_by_role("button", name="End the guide").click()
+    page.wait_for_timeout(SETTLE_MS)
+
+
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with fresh_server(42) as (address, _), chromium() as browser:
         page = enter(browser, address, READER)
+        guided(page, address)
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
             page.goto(address)
@@ -58,6 +90,7 @@ def main() -> int:
                     page.goto(f"{address}/{name}")
                 ready(page)
                 picture(page, name)
+        in_light(page, address)
         signed_out(browser, address)
     return 0
 

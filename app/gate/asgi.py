@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.addresses import Network
+from app.gate.first_paint import theme_of, with_page
 from app.gate.own_routes import COOKIE, Asked, OwnRoutes
+from app.gate.pages import in_theme
 from app.gate.requests import (
     Client,
     HostRules,
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 OWN_PATHS = "/gate/"
 HEALTH = "/gate/health"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PAGE_PATH = re.compile(r"/[a-z-]*")
 REFRESH_SECONDS = 1.0
 WRONG_HOST = (
     "This host name is not served here. Open the app by a name that DDAD_ALLOWED_HOSTS lists, or "
@@ -56,6 +60,7 @@ class Rules:
         max_body_bytes: Largest request body.
         content_policy: Content security policy of the app's pages.
         is_activity: Whether a message over a WebSocket tells that the person did something.
+        page: What a browser that asks for a page of the app gets; empty for what lies behind.
     """
 
     hosts: HostRules
@@ -63,6 +68,7 @@ class Rules:
     max_body_bytes: int
     content_policy: str
     is_activity: Callable[[bytes], bool]
+    page: bytes = b""
 
 
 class AccessGate:
@@ -129,8 +135,11 @@ class AccessGate:
         send = with_security_headers(scope, send, self._rules.content_policy, https=client.https)
         answer = await self._own_answer(request, client)
         if answer is not None:
+            in_theme(answer, theme_of(request.cookies))
             await answer(scope, receive, send)
             return
+        if self._rules.page and is_page_load(request) and PAGE_PATH.fullmatch(scope["path"]):
+            send = with_page(send, self._rules.page)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._rules.max_body_bytes:
             await too_large(send)

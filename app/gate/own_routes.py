@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app.addresses import is_loopback
 from app.gate.attempts import AttemptLog
+from app.gate.first_paint import remember_theme
 from app.gate.pages import (
     FIRST_ACCOUNT,
     SIGN_IN,
@@ -71,6 +72,7 @@ class OwnRoutes:
         sign_on: Single sign-on, or None.
         code: What the first account must be made with from elsewhere.
         always_code: Whether it must be from here, too: others may come in through this machine.
+        chosen_theme: The theme that an account's name prefers.
         clock: Seconds, monotonic.
     """
 
@@ -83,6 +85,7 @@ class OwnRoutes:
         code: str,
         *,
         always_code: bool = False,
+        chosen_theme: Callable[[str], str] = lambda _: "dark",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
@@ -91,6 +94,7 @@ class OwnRoutes:
         self._sign_on = sign_on
         self._code = code.encode()
         self._always_code = always_code
+        self._chosen_theme = chosen_theme
         self._attempts = AttemptLog(clock)
         self._has_accounts = False
         # argon2 takes much memory and time: two at once, and few waiting.
@@ -311,6 +315,8 @@ class OwnRoutes:
         if asked.session is not None:
             await self._end(asked.session, asked.client)
         self._sessions.add(signed_in.session, signed_in.user, asked.client.address)
+        theme = await self._asking.run(lambda: self._chosen_theme(signed_in.user.name))
+        remember_theme(response, theme, https=asked.client.https)
         response.set_cookie(
             COOKIE,
             signed_in.token,

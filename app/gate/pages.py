@@ -7,7 +7,7 @@ import hashlib
 import html
 import math
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 SIGN_IN = "/gate/sign-in"
 SIGN_OUT = "/gate/sign-out"
@@ -127,6 +127,14 @@ def problem_page(status: int, sentence: str) -> HTMLResponse:
     return _page(body, status)
 
 
+def in_theme(response: Response, theme: str) -> None:
+    """Show one of the gate's pages in this theme; anything else stays as it is."""
+    if theme == "light" and response.body.startswith(_BEGINNING.encode()):
+        light = _BEGINNING.replace("dark", "light").encode()
+        response.body = light + response.body.removeprefix(_BEGINNING.encode())
+        response.headers["Content-Length"] = str(len(response.body))
+
+
 def _page(body: str, status: int, head: str = "") -> HTMLResponse:
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
     return HTMLResponse(_FRAME.replace("{head}", head).replace("{body}", body), status, headers)
@@ -156,31 +164,36 @@ def _span(seconds: int) -> str:
 
 
 _STYLE = """
-:root { color-scheme: dark; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: #0b0d10;
-  color: #d5dbe1; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+:root { color-scheme: dark; --page: #0b0d10; --field: #12161b; --edge: #6b7682; --text: #d5dbe1;
+  --strong: #eef2f6; --quiet: #9aa5b1; --accent: #4fb3bf; --hover: #66c3ce; --on: #06181b;
+  --focus: #8fd6de; --wrong: #f0b27a; }
+[data-theme="light"] { color-scheme: light; --page: #fff; --field: #fff; --edge: #7b8794;
+  --text: #24303a; --strong: #0f1a24; --quiet: #55626f; --accent: #0f7482; --hover: #0b6472;
+  --on: #fff; --focus: #0b6472; --wrong: #9a4d00; }
+@media (min-width: 2400px) { html { font-size: 125%; } }
+@media (min-width: 3200px) { html { font-size: 150%; } }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--page);
+  color: var(--text); font: .94rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { box-sizing: border-box; width: min(24rem, 100vw); padding: 2rem 1.5rem; }
-h1 { margin: 0; font-size: 1.3rem; font-weight: 600; color: #eef2f6; }
-.note { margin: .2rem 0 1.8rem; color: #9aa5b1; font-size: .9rem; }
+h1 { margin: 0; font-size: 1.3rem; font-weight: 600; color: var(--strong); }
+.note { margin: .2rem 0 1.8rem; color: var(--quiet); font-size: .9rem; }
 label { display: block; margin-bottom: .4rem; }
 input, button { box-sizing: border-box; width: 100%; padding: .65rem .75rem; font: inherit;
   border-radius: 4px; }
-input { background: #12161b; color: inherit; border: 1px solid #5b6672; }
-input[aria-invalid="true"] { border-color: #f0b27a; }
-button { margin-top: 1rem; background: #4fb3bf; color: #06181b; border: 0; font-weight: 600;
-  cursor: pointer; }
-button:hover { background: #66c3ce; }
-input:focus-visible, button:focus-visible { outline: 2px solid #8fd6de; outline-offset: 2px; }
-#error { min-height: 1.5rem; margin: .6rem 0 0; color: #f0b27a; }
+input { background: var(--field); color: inherit; border: 1px solid var(--edge); }
+input[aria-invalid="true"] { border-color: var(--wrong); }
+button { margin-top: 1rem; background: var(--accent); color: var(--on); border: 0;
+  font-weight: 600; cursor: pointer; }
+button:hover { background: var(--hover); }
+:is(input, button, a):focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
+#error { min-height: 1.5rem; margin: .6rem 0 0; color: var(--wrong); }
 input + label { margin-top: 1rem; }
 a.button { display: block; box-sizing: border-box; margin-top: .8rem; padding: .6rem .75rem;
-  border: 1px solid #5b6672; border-radius: 4px; color: #d5dbe1; text-align: center;
+  border: 1px solid var(--edge); border-radius: 4px; color: var(--text); text-align: center;
   text-decoration: none; }
-a.button:hover { border-color: #8fd6de; }
-a { color: #7cc7d0; }
-a:focus-visible { outline: 2px solid #8fd6de; outline-offset: 2px; }
+a.button:hover { border-color: var(--focus); }
 .hint + label { margin-top: 1rem; }
-.hint { margin: .35rem 0 0; color: #9aa5b1; font-size: .85rem; }
+.hint { margin: .35rem 0 0; color: var(--quiet); font-size: .85rem; }
 .disclaimer { margin-top: 2.5rem; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -188,8 +201,8 @@ _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-_FRAME = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>DDAD Review</title>{{head}}
+_BEGINNING = '<!doctype html>\n<html lang="en" data-theme="dark">'
+_FRAME = f"""{_BEGINNING}<head><meta charset="utf-8"><title>DDAD Review</title>{{head}}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><style>{_STYLE}</style></head>
 <body><main><h1>DDAD Review</h1>{{body}}

@@ -12,6 +12,7 @@ from typing import Any
 
 import streamlit
 from google.protobuf.message import DecodeError
+from streamlit import config
 from streamlit.auth_util import get_origin_from_redirect_uri
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.user_info import generate_login_redirect_url
@@ -21,11 +22,25 @@ from streamlit.web.server.starlette.starlette_websocket import (
     _parse_decoded_user_cookie,
 )
 
+from app.gate.first_paint import THEME_COOKIE
 from app.sign_on_settings import SignOnSettings
 
 INDEX = Path(streamlit.__file__).parent / "static" / "index.html"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 PROVIDER = "default"
+# Streamlit keeps the chosen theme by the path that the page was opened at.
+START_SCRIPT = """
+(() => {
+  const root = document.documentElement;
+  const light = /(?:^|; )%(cookie)s=light(?:;|$)/.test(document.cookie);
+  root.dataset.theme = light ? "light" : "dark";
+  root.style.colorScheme = root.dataset.theme;
+  root.style.background = light ? "%(light)s" : "%(dark)s";
+  try {
+    localStorage.setItem(`stActiveTheme-${location.pathname}-v2`, light ? '"Light"' : '"Dark"');
+  } catch { /* storage is closed to this page: its theme is then the system's */ }
+})()
+"""
 
 
 def is_activity(content: bytes) -> bool:
@@ -43,13 +58,25 @@ def is_activity(content: bytes) -> bool:
     return message.WhichOneof("type") in ("file_urls_request", "stop_script")
 
 
+def page() -> str:
+    """Streamlit's page with the app's name, and the theme set before anything is painted."""
+    script = START_SCRIPT % {
+        "cookie": THEME_COOKIE,
+        "light": config.get_option("theme.light.backgroundColor"),
+        "dark": config.get_option("theme.dark.backgroundColor"),
+    }
+    text = INDEX.read_text(encoding="utf-8")
+    text = re.sub(r"<title>.*?</title>", "<title>DDAD Review</title>", text)
+    return text.replace("<head>", f"<head><script>{script}</script>", 1)
+
+
 def content_policy() -> str:
     """The strictest content security policy under which Streamlit's page and ours work.
 
     Components of the second kind are modules made from text (blob:); styles are set by scripts;
     Vega and Arrow compile nothing here, so no evaluation of text is allowed.
     """
-    scripts = INLINE_SCRIPT.findall(INDEX.read_text(encoding="utf-8"))
+    scripts = INLINE_SCRIPT.findall(page())
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
         for s in scripts

@@ -18,6 +18,7 @@ from app.services.levels import LevelService
 from app.services.models import ModelService
 from app.services.monitoring import MonitoringService
 from app.services.patients import PatientService
+from app.services.preferences import PreferenceService
 from app.services.preparing import PreparingService
 from app.services.presence import PresenceService
 from app.services.progress import ProgressService
@@ -61,6 +62,7 @@ class Services:
     presence: PresenceService
     saved_views: SavedViewsService
     progress: ProgressService
+    preferences: PreferenceService
 
     def warm_up(self) -> None:
         """Load now what the first reader would wait for, in a server's process."""

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+import app.store.preference_repository  # noqa: F401 (a table of the metadata)
 from app.store import (
     proposal_schema,  # noqa: F401 - its tables are copied, too
     region_schema,  # noqa: F401 - its table is copied, too

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
+import app.store.preference_repository  # noqa: F401 (a table of the metadata)
 from app.store import region_schema  # noqa: F401 - its table is marked, too
 from app.store.errors import StoreError
 from app.store.schema import Base, InstallationRow

@@ -25,6 +25,7 @@ from app.store.image_repository import ImageRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
+from app.store.preference_repository import PreferenceRepository
 from app.store.presence_repository import PresenceRepository
 from app.store.proposal_repository import ProposalRepository
 from app.store.read_repository import ReadRepository
@@ -59,6 +60,7 @@ class Repositories:
     sessions: SessionRepository
     audit: AuditRepository
     drafts: DraftRepository
+    preferences: PreferenceRepository
     erasure: ErasureRepository
     worklist: WorklistRepository
     monitoring: MonitoringRepository
@@ -181,6 +183,7 @@ class UnitOfWork:
             sessions=SessionRepository(connection, self._now),
             audit=AuditRepository(connection, self._now, self._anchor),
             drafts=DraftRepository(connection, self._now),
+            preferences=PreferenceRepository(connection),
             erasure=ErasureRepository(connection, self._now),
             worklist=WorklistRepository(connection, self._now),
             monitoring=MonitoringRepository(connection),

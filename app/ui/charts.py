@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import plotly.graph_objects as go
+import streamlit as st
 
 from ddad_core.evaluation.calibration_curve import Reliability
 from ddad_core.evaluation.curves import Band, PrecisionRecall
 from ddad_core.evaluation.froc import Trace
 from ddad_core.evaluation.metrics import RocCurve
 
-TEXT = "#c9d1d9"
-GRID = "#1f262d"
-NORMAL = "#7bb7c4"
-ABNORMAL = "#e0a458"
-OTHER = "#59646f"
-CUT = "#eef2f6"
+
+@dataclass(frozen=True)
+class Colors:
+    """What charts are drawn in."""
+
+    text: str
+    grid: str
+    raised: str
+    page: str
+    normal: str
+    abnormal: str
+    other: str
+    cut: str
+
+
+DARK = Colors(
+    text="#d5dbe1",
+    grid="#1f262d",
+    raised="#14181d",
+    page="#0b0d10",
+    normal="#7bb7c4",
+    abnormal="#e0a458",
+    other="#6b7682",
+    cut="#eef2f6",
+)
+LIGHT = Colors(
+    text="#24303a",
+    grid="#e1e6eb",
+    raised="#f1f4f7",
+    page="#ffffff",
+    normal="#2f7c88",
+    abnormal="#c77700",
+    other="#7b8794",
+    cut="#0f1a24",
+)
+
+
+def colors() -> Colors:
+    """Those of the theme that the browser shows."""
+    return LIGHT if st.context.theme.type == "light" else DARK
+
+
 SHADE = "rgba(123, 183, 196, 0.18)"
 MOST_POINTS = 2000
 """Of a curve: more would not be seen, but would have to travel."""
@@ -30,12 +69,12 @@ def chart_layout(figure: go.Figure, x: str, y: str) -> go.Figure:
         margin={"l": 56, "r": 16, "t": 12, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": TEXT},
+        font={"family": "system-ui, sans-serif", "size": 13, "color": colors().text},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hoverlabel={"bgcolor": "#14181d"},
+        hoverlabel={"bgcolor": colors().raised},
     )
-    figure.update_xaxes(title=x, gridcolor=GRID, zeroline=False)
-    figure.update_yaxes(title=y, gridcolor=GRID, zeroline=False)
+    figure.update_xaxes(title=x, gridcolor=colors().grid, zeroline=False)
+    figure.update_yaxes(title=y, gridcolor=colors().grid, zeroline=False)
     return figure
 
 
@@ -68,7 +107,7 @@ def roc_figure(
         _shade(figure, band)
     shown = _thinned(len(curve.thresholds))
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": OTHER, "dash": "dot", "width": 1},
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": colors().other, "dash": "dot", "width": 1},
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
@@ -76,7 +115,7 @@ def roc_figure(
         y=curve.sensitivity[shown],
         customdata=curve.thresholds[shown],
         mode="lines",
-        line={"color": NORMAL, "width": 2, "shape": "hv"},
+        line={"color": colors().normal, "width": 2, "shape": "hv"},
         name="ROC",
         showlegend=False,
         hovertemplate="1 − specificity %{x:.3f}<br>sensitivity %{y:.3f}"
@@ -86,7 +125,11 @@ def roc_figure(
         x=[1 - specificity],
         y=[sensitivity],
         mode="markers",
-        marker={"color": ABNORMAL, "size": 11, "line": {"color": "#0b0d10", "width": 2}},
+        marker={
+            "color": colors().abnormal,
+            "size": 11,
+            "line": {"color": colors().page, "width": 2},
+        },
         name="At the threshold",
         hovertemplate="at the threshold<extra></extra>",
         showlegend=False,
@@ -103,12 +146,13 @@ def precision_figure(curve: PrecisionRecall, *, recall: float) -> go.Figure:
     shown = _thinned(len(curve.thresholds))
     figure.add_scatter(
         x=curve.recall[shown], y=curve.precision[shown], customdata=curve.thresholds[shown],
-        mode="lines", line={"color": NORMAL, "width": 2}, showlegend=False, name="Precision",
+        mode="lines", line={"color": colors().normal, "width": 2}, showlegend=False,
+        name="Precision",
         hovertemplate="recall %{x:.3f}<br>precision %{y:.3f}<br>threshold %{customdata:.4g}"
         "<extra></extra>",
     )  # fmt: skip
-    figure.add_vline(x=recall, line={"color": ABNORMAL, "width": 1.5, "dash": "dash"})
-    figure.add_hline(y=curve.prevalence, line={"color": OTHER, "width": 1, "dash": "dot"})
+    figure.add_vline(x=recall, line={"color": colors().abnormal, "width": 1.5, "dash": "dash"})
+    figure.add_hline(y=curve.prevalence, line={"color": colors().other, "width": 1, "dash": "dot"})
     chart_layout(figure, "Recall (sensitivity)", "Precision (PPV)")
     _unit_axes(figure)
     return figure
@@ -120,15 +164,15 @@ def reliability_figure(found: Reliability) -> go.Figure:
     observed = [one.observed.value for one in found.bins]
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": OTHER, "dash": "dot", "width": 1},
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": colors().other, "dash": "dot", "width": 1},
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
         x=predicted, y=observed, mode="markers+lines", showlegend=False, name="Cases",
-        line={"color": NORMAL, "width": 1}, marker={"color": NORMAL, "size": 8},
+        line={"color": colors().normal, "width": 1}, marker={"color": colors().normal, "size": 8},
         customdata=[one.n for one in found.bins],
         error_y={
-            "type": "data", "symmetric": False, "color": OTHER, "thickness": 1,
+            "type": "data", "symmetric": False, "color": colors().other, "thickness": 1,
             "array": [one.observed.high - one.observed.value for one in found.bins],
             "arrayminus": [one.observed.value - one.observed.low for one in found.bins],
         },
@@ -143,8 +187,8 @@ def corrected_figure(naive: RocCurve, corrected: RocCurve) -> go.Figure:
     """ROC curve of the reads as they come, and with each standing for those not read."""
     figure = go.Figure()
     for name, curve, color, dash in (
-        ("As they come", naive, OTHER, "dash"),
-        ("Put right", corrected, NORMAL, "solid"),
+        ("As they come", naive, colors().other, "dash"),
+        ("Put right", corrected, colors().normal, "solid"),
     ):
         shown = _thinned(len(curve.thresholds))
         figure.add_scatter(
@@ -167,7 +211,7 @@ def froc_figure(traced: Trace, *, level: float | None) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=false[shown], y=hit[shown], customdata=traced.levels[shown], mode="lines",
-        line={"color": NORMAL, "width": 2}, showlegend=False, name="FROC",
+        line={"color": colors().normal, "width": 2}, showlegend=False, name="FROC",
         hovertemplate="%{x:.2f} false regions an image<br>%{y:.2f} of findings hit"
         "<br>level %{customdata:.4g}<extra></extra>",
     )  # fmt: skip
@@ -175,7 +219,10 @@ def froc_figure(traced: Trace, *, level: float | None) -> go.Figure:
     if reached >= 0:
         figure.add_scatter(
             x=[false[reached]], y=[hit[reached]], mode="markers", showlegend=False,
-            marker={"color": ABNORMAL, "size": 11, "line": {"color": "#0b0d10", "width": 2}},
+            marker={
+                "color": colors().abnormal, "size": 11,
+                "line": {"color": colors().page, "width": 2},
+            },
             hovertemplate="at the level<extra></extra>", name="At the level",
         )  # fmt: skip
     chart_layout(figure, "False regions an image", "Findings hit")
@@ -199,9 +246,9 @@ def histogram_figure(
     middles, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
     figure = go.Figure()
     for name, values, color in (
-        ("Normal", normal, NORMAL),
-        ("Abnormal", abnormal, ABNORMAL),
-        ("No label", unlabelled, OTHER),
+        ("Normal", normal, colors().normal),
+        ("Abnormal", abnormal, colors().abnormal),
+        ("No label", unlabelled, colors().other),
     ):
         if len(values):
             counts, _ = np.histogram(values, edges)
@@ -210,7 +257,7 @@ def histogram_figure(
                 hovertemplate="%{x:.3g}: %{y}<extra>" + name + "</extra>",
             )  # fmt: skip
     figure.update_layout(barmode="stack")
-    figure.add_vline(x=threshold, line={"color": CUT, "width": 1.5, "dash": "dash"})
+    figure.add_vline(x=threshold, line={"color": colors().cut, "width": 1.5, "dash": "dash"})
     chart_layout(figure, score_title, "Cases")
     # No fractions of a case on the axis.
     highest = np.histogram(everything, edges)[0].max()

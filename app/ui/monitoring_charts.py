@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from app.ui.charts import GRID, NORMAL, OTHER, chart_layout
+from app.ui.charts import chart_layout, colors
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def months_figure(
     """
     figure = go.Figure()
     if band:
-        figure.add_hrect(y0=band[0], y1=band[1], fillcolor=GRID, line_width=0, layer="below")
+        figure.add_hrect(
+            y0=band[0], y1=band[1], fillcolor=colors().grid, line_width=0, layer="below"
+        )
     shown = [point for point in points if point.value is not None]
     bounded = all(point.low is not None and point.high is not None for point in shown)
     figure.add_scatter(
@@ -60,15 +62,15 @@ def months_figure(
             "symmetric": False,
             "array": [(p.high or 0) - (p.value or 0) for p in shown],
             "arrayminus": [(p.value or 0) - (p.low or 0) for p in shown],
-            "color": NORMAL,
+            "color": colors().normal,
             "thickness": 1.2,
             "width": 4,
         }
         if bounded
         else None,
         mode="lines+markers",
-        line={"color": OTHER, "width": 1, "dash": "dot"},
-        marker={"color": NORMAL, "size": 8},
+        line={"color": colors().other, "width": 1, "dash": "dot"},
+        marker={"color": colors().normal, "size": 8},
         showlegend=False,
         hovertemplate=f"%{{x}}: %{{y:{form}}}%{{customdata}}<extra></extra>",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+import app.store.preference_repository  # noqa: F401 (a table of the metadata)
 from app.store import (
     proposal_schema,  # noqa: F401 - its tables belong to the metadata
     region_schema,  # noqa: F401 - its table belongs to the metadata

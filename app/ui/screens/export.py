@@ -26,7 +26,7 @@ FORMAT_TITLES: dict[ExportFormat, str] = {
 _STYLE = """
 <style>
 .ddad-rows td { padding: .28rem 1.1rem .28rem 0; white-space: nowrap; font-size: .95rem;
-  border-bottom: 1px solid #1b2027; font-variant-numeric: tabular-nums; }
+  border-bottom: 1px solid var(--ddad-line); font-variant-numeric: tabular-nums; }
 </style>
 """
 LARGEST_BYTES = 200_000_000

@@ -68,6 +68,7 @@ ROWS = {
         "INSERT INTO drafts (reader, image_id, content, saved_at) VALUES ('ana', 3, '{}',"
         " '2030-01-01')",
     ),
+    "0012": ("INSERT INTO preferences (person, name, value) VALUES ('ana', 'theme', '\"light\"')",),
 }
 
 
