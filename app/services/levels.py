@@ -16,7 +16,7 @@ from app.services.scoring import ScoringService
 from app.services.tuning_evidence import TuningEvidence
 from app.store.records import Box, ImageRecord
 from app.store.unit_of_work import UnitOfWork
-from ddad_core.errors import DdadError, RequestError
+from ddad_core.errors import DdadError, MetricError, RequestError
 from ddad_core.evaluation import regions
 from ddad_core.evaluation.froc import Trace, trace
 from ddad_core.evaluation.pixel_policies import (
@@ -32,6 +32,10 @@ Progress = Callable[[int, int], None]
 MOST_IMAGES = 200
 """Images of each kind whose maps are looked through; more are drawn from by chance, always the
 same ones."""
+BOX_TITLES: dict[Source, str] = {
+    "reads": "Readers' boxes",
+    "reference": "Boxes that came along",
+}
 SEED = 20220608
 SAME_FINDING = 0.3
 """Boxes of two readers whose intersection has this share of their union are of one finding."""
@@ -53,6 +57,7 @@ class LevelEvidence:
         normals: Normal images that false regions were counted on; 0 where they were counted on
             images with findings, for want of normal ones.
         passed_over: Images whose map could not be had.
+        source_title: Where the boxes come from, in words.
     """
 
     model: str
@@ -65,6 +70,7 @@ class LevelEvidence:
     findings: int
     normals: int
     passed_over: int
+    source_title: str
 
     @property
     def sentence(self) -> str:
@@ -185,7 +191,16 @@ class LevelService:
             findings=sum(len(c) for c in cells),
             normals=len(others),
             passed_over=len(boxed) + len(normal) - len(maps),
+            source_title=BOX_TITLES[source],
         )
+
+    @staticmethod
+    def at(evidence: LevelEvidence, level: float) -> LevelChoice | None:
+        """What a level does on the same images; None where it lies below those traced."""
+        try:
+            return at_level(evidence.traced, level)
+        except MetricError:
+            return None
 
     @staticmethod
     def choose(evidence: LevelEvidence, policy: LevelPolicy, value: float) -> PixelChoice:

@@ -11,7 +11,7 @@ import streamlit as st
 from app.services.governed import History, Outcome
 from app.services.operating_change import Change, change_of_threshold
 from app.services.people import Action
-from app.services.tuning_evidence import TuningEvidence
+from app.services.tuning import TuningEvidence
 from app.store.proposal_records import ProposalRecord
 from app.store.records import NewOperatingPoint
 from app.ui.change_record import document
@@ -28,8 +28,8 @@ from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 REASON_LIMIT = 500
 
 
-def governance(context: Context, evidence: TuningEvidence) -> None:
-    """What waits for a second person, the versions, and the dialog of a change asked for."""
+def on_record(context: Context, evidence: TuningEvidence) -> None:
+    """What waits for a second person, and the versions; the dialog of a change asked for."""
     found = context.services.governance.history(context.reader, evidence.model)
     _waiting(context, found)
     _versions(context, evidence, found)
@@ -56,8 +56,9 @@ def change_bar(
     choice: OperatingChoice | None,
     *,
     step: float = 0.0,
+    filters: dict[str, object] | None = None,
 ) -> None:
-    """Ask for a change to the threshold on the slider.
+    """Ask for a change, where the person may.
 
     Args:
         context: Of the page.
@@ -65,7 +66,10 @@ def change_bar(
         threshold: As it stands on the slider.
         choice: The policy's, or None.
         step: Of the slider: so near the policy's own threshold it is that which is meant.
+        filters: Which reads or labels the evidence was chosen from.
     """
+    if Action.SET_OPERATING_POINT not in context.allowed:
+        return
     # The slider has steps: next to the policy's own threshold it is that which is put in force.
     if (
         choice
@@ -89,9 +93,7 @@ def change_bar(
             f"{number(evidence.in_force.threshold)}</span>"
         )
     if pressed:
-        chosen = {"evidence": evidence.facts.described}
-        session().change = change_of_threshold(evidence, threshold, choice, filters=chosen)
-        st.rerun()  # the bar is drawn in a fragment, the dialog by the whole page
+        session().change = change_of_threshold(evidence, threshold, choice, filters=filters)
 
 
 @st.dialog("Change the operating point", width="large", on_dismiss=_put_away)
@@ -184,7 +186,7 @@ def _decide(context: Context, proposal: ProposalRecord) -> None:
         max_chars=REASON_LIMIT,
         key="decision-reason",
     )
-    buttons = st.columns([1.5, 1.2, 3.5] if own else [1.5, 1.5, 1.2, 2])
+    buttons = st.columns([1.5, 1.5, 1.2, 2])
     if own:
         with buttons[0]:
             if st.button("Withdraw", type="primary", width="stretch", key="withdraw"):
@@ -204,7 +206,7 @@ def _decide(context: Context, proposal: ProposalRecord) -> None:
             with errors_shown():
                 service.refuse(person, proposal.id, reason)
             _done(f"Proposal {proposal.id} is refused.")
-    with buttons[-2]:
+    with buttons[2]:
         if st.button("Cancel", width="stretch", key="decision-cancelled"):
             _put_away()
             st.rerun()
@@ -218,15 +220,16 @@ def _done(notice: str) -> None:
 
 def _versions(context: Context, evidence: TuningEvidence, found: History) -> None:
     section("Versions")
-    if not found.versions:
+    if not found.versions and not found.proposals:
         st.caption("The model's own operating point is in force; the site has set none.")
-    versions_table(found, name_of)
+    else:
+        versions_table(found, name_of)
     if found.elsewhere:
         st.caption(
             f"{len(found.elsewhere)} versions for earlier weights, another score, population or "
             "site do not count here; the change record lists them."
         )
-    right, left, middle, _ = st.columns([1.6, 2.2, 1.6, 3.2], vertical_alignment="bottom")
+    left, middle, right, _ = st.columns([2.2, 1.6, 1.8, 3], vertical_alignment="bottom")
     back = [one for one in found.versions if one.kind == "image" and one.id != evidence.in_force.id]
     if Action.SET_OPERATING_POINT in context.allowed and evidence.in_force.version > 0:
         own = found.card.operating_point

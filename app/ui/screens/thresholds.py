@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app.services.measures import Measures
-from app.services.people import Action
 from app.services.tuning_evidence import TuningEvidence
 from app.ui.context import Context
 from app.ui.error_text import errors_shown
-from app.ui.governance import change_bar, governance
+from app.ui.governance import change_bar, on_record
 from app.ui.session import session
 from app.ui.thresholds import choosing, decision, details
 from app.ui.thresholds.decision import SLIDER_STEPS
@@ -52,7 +51,6 @@ def show(context: Context) -> None:
         return
     samples = context.services.sampling.drawn(context.reader, name)
     _decide(context, evidence, Measures(evidence, samples))
-    governance(context, evidence)
 
 
 @st.fragment
@@ -63,7 +61,8 @@ def _decide(context: Context, evidence: TuningEvidence, measures: Measures) -> N
         effect = context.services.tuning.effect(evidence, threshold)
         decision.numbers(context, evidence, effect, prevalence, stated)
         decision.changed_cases(context, evidence, threshold)
-        if Action.SET_OPERATING_POINT in context.allowed:
-            step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
-            change_bar(context, evidence, threshold, choice, step=step)
+        step = 1.1 * (evidence.span[1] - evidence.span[0]) / SLIDER_STEPS
+        filters = evidence.choice.on_record()
+        change_bar(context, evidence, threshold, choice, step=step, filters=filters)
         details.show(context, measures, effect, threshold, prevalence)
+        on_record(context, evidence)

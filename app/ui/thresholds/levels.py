@@ -8,6 +8,8 @@ import streamlit as st
 
 from app.services.evidence import Source
 from app.services.levels import LevelEvidence, LevelPolicy, PixelChoice
+from app.services.operating_change import change_of_level
+from app.services.people import Action
 from app.services.tuning_evidence import TuningEvidence
 from app.ui.charts import froc_figure
 from app.ui.chrome import figure, warnings
@@ -58,10 +60,10 @@ def show(context: Context, evidence: TuningEvidence) -> PixelChoice | None:
             "in the box. “Look through” takes some seconds."
         )
         return None
-    return _chosen(context, found)
+    return _chosen(context, evidence, found)
 
 
-def _chosen(context: Context, found: LevelEvidence) -> PixelChoice | None:
+def _chosen(context: Context, evidence: TuningEvidence, found: LevelEvidence) -> PixelChoice | None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         said(found.sentence)
@@ -73,7 +75,31 @@ def _chosen(context: Context, found: LevelEvidence) -> PixelChoice | None:
         st.plotly_chart(
             froc_figure(found.traced, level=level), config=CHART_CONFIG, key="level-froc"
         )
-    return chosen if level is not None else None
+    if level is None:
+        return None
+    if Action.SET_OPERATING_POINT in context.allowed:
+        with left:
+            _ask(context, evidence, found, chosen)
+    return chosen
+
+
+def _ask(
+    context: Context, evidence: TuningEvidence, found: LevelEvidence, chosen: PixelChoice
+) -> None:
+    """Ask for the level to be put in force: it is then what the viewer starts the map with."""
+    in_force = context.services.models.levels(found.model)[found.map_name]
+    st.caption(f"In force: {in_force.threshold:.3g}, which the viewer starts this map with.")
+    if st.button("Put this level in force …", key="level-change"):
+        present = context.services.levels.at(found, in_force.threshold)
+        session().change = change_of_level(
+            found.model,
+            found.map_name,
+            in_force,
+            present=present,
+            proposed=chosen.choice,
+            source=found.source_title,
+            filters=evidence.choice.on_record(),
+        )
 
 
 def _value(found: LevelEvidence, policy: LevelPolicy) -> float:
