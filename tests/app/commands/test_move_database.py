@@ -19,6 +19,7 @@ from app.store.account_records import NewAuditEvent, NewSession, NewUser
 from app.store.audit_chain import Head, verify
 from app.store.engine import create_store_engine
 from app.store.errors import StoreError
+from app.store.evidence_records import NewAuditSample
 from app.store.migrate import migrate
 from app.store.proposal_records import NewDecision, NewProposal
 from app.store.records import Box, NewOperatingPoint, NewRead, RejectedRegion
@@ -85,6 +86,22 @@ def home(loaded_home: Path) -> Path:
         repositories.sessions.open(
             NewSession(token_sha256="a" * 64, user_id=user.id, address="", method="password")
         )
+        repositories.batches.named("é", "Zoë")
+        repositories.assignments.add([(images[0].id, "Zoë")], "Léa")
+        read = repositories.reads.latest(images[0].id, "Zoë")
+        assert read
+        repositories.assignments.settle(images[0].id, read.id)
+        repositories.presence.put("0" * 32, images[0].id, "Zoë", None)
+        repositories.saved_views.add("Zoë", "é", {"show": "all"}, shared=True)
+        repositories.preferences.put("Zoë", "theme", "light")
+        repositories.samples.append(
+            NewAuditSample(
+                model_name="m", model_hash="e" * 64, score_name="a_intra", threshold=0.1,
+                rule="all", seed=7, size=2, eligible=3, flagged=1, last_score_id=3,
+                drawn_by="Zoë",
+            ),
+            [image.id for image in images[:2]],
+        )  # fmt: skip
         for reader in ("b", "Zoë", "a", "_", "é"):
             repositories.drafts.put(reader, images[1].id, {"comment": None, "n": [1, 2.5]})
         for action in ("view", "export"):

@@ -179,7 +179,7 @@ def test_store_failure_after_the_pixels_were_written_leaves_no_file(
     empty.intake.take(ana, "stays", small_png(1))
     before = files_of(home)
 
-    def fail(self: ImageRepository, new: object) -> None:
+    def fail(self: ImageRepository, new: object, batch_id: object) -> None:
         assert len(files_of(home)) == len(before) + 1  # the pixels are there by now
         problem = "The disk that holds the database is full."
         raise StoreError(problem)
