@@ -57,7 +57,8 @@ def fill(services: Services, url: str) -> None:
         for number in range(first, min(first + CHUNK, CASES + 1)):
             age = source.choice([None, 3.0, source.uniform(18, 90)])
             card = cards[services.models.choose(age).name]
-            images.append(image(source, number, age, start + timedelta(seconds=number)))
+            row = image(source, number, age, start + timedelta(seconds=number))
+            images.append(row | {"batch_id": number % BATCHES + 1})
             value = source.random()
             scores.append(
                 dict.fromkeys(SCORE_TITLES, value)
@@ -149,7 +150,6 @@ def image(source: random.Random, number: int, age: float | None, at: datetime) -
         "added_by": "ana",
         "stored_as": "dicom",
         "conflict": False,
-        "batch_id": number % BATCHES + 1,
     }
 
 

@@ -77,7 +77,11 @@ def test_a_case_is_drawn_once(store, three):
 def test_the_worklist_shows_members_alone(store, three):
     terms = ModelTerms("demo", HASH, None, None, "a_intra", (), 0.5)
     question = WorklistQuestion(
-        reader="ana", models=[terms], wish=Wish(show="sample", sort="oldest")
+        reader="ana",
+        models=[terms],
+        wish=Wish(show="sample", sort="oldest"),
+        now=store.now(),
+        alive_since=store.now(),
     )
     with store.reading() as repos:
         assert repos.worklist.ids(question) == [1, 3]
