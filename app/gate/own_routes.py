@@ -315,8 +315,6 @@ class OwnRoutes:
         if asked.session is not None:
             await self._end(asked.session, asked.client)
         self._sessions.add(signed_in.session, signed_in.user, asked.client.address)
-        theme = await self._asking.run(lambda: self._chosen_theme(signed_in.user.name))
-        remember_theme(response, theme, https=asked.client.https)
         response.set_cookie(
             COOKIE,
             signed_in.token,
@@ -325,6 +323,8 @@ class OwnRoutes:
             samesite="strict",
             secure=asked.client.https,
         )
+        theme = await self._asking.run(lambda: self._chosen_theme(signed_in.user.name))
+        remember_theme(response, theme, https=asked.client.https)
         return response
 
     async def _end(self, session: Session, client: Client) -> None:

@@ -176,7 +176,7 @@ def test_what_was_typed_is_never_repeated_as_markup(browser):
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(browser):
     # The theme is no secret: a script reads it before the page is first drawn.
-    theme, cookie = (one.lower() for one in browser.sign_in().cookies)
+    cookie, theme = (one.lower() for one in browser.sign_in().cookies)
     assert theme.startswith("ddad_theme=")
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
