@@ -71,7 +71,8 @@ def _lines(report: ImportReport, *, dry: bool) -> list[str]:
         taken = "; the name was taken" if one.renamed else ""
         said.append(f"reader {one.there}: {one.reads} reads as {one.here}{taken}")
     for table, rows in report.passed_over.items():
-        said.append(f"not taken: {rows} rows of {table.replace('_', ' ')}")
+        if rows:
+            said.append(f"not taken: {rows} rows of {table.replace('_', ' ')}")
     said += report.conflicts[:_SHOWN]
     if len(report.conflicts) > _SHOWN:
         said.append(f"and {len(report.conflicts) - _SHOWN} more conflicts")

@@ -18,7 +18,7 @@ from app.ui.context import Context
 from app.ui.session import PlannedImport, session
 
 ENDINGS = ("zip", "csv", "jsonl", "parquet", "json")
-COLUMNS = ("In the file", "New", "Here already", "No such image here", "In conflict")
+COLUMNS = ("In the file", "{new}", "Here already", "No such image here", "In conflict")
 _STYLE = """
 <style>
 .ddad-merge { border-collapse: collapse; margin: .2rem 0 .9rem; }
@@ -38,7 +38,6 @@ _STYLE = """
 def show(context: Context) -> None:
     """Draw the part for who may import."""
     state = session()
-    section("Import")
     st.html(_STYLE)
     st.html(
         '<div class="ddad-facts">An export of another site (ZIP), its tables alone, or labels '
@@ -66,7 +65,7 @@ def show(context: Context) -> None:
         state.imported = None
         with right:
             report = _planned(context, files, site)
-            _report(report, "What would be done")
+            _report(report, "What would be done", "New")
         with left:
             _confirm(context, files, site, report)
         return
@@ -74,7 +73,7 @@ def show(context: Context) -> None:
     with right:
         if state.imported is not None:
             st.success(f"{_words(state.imported)} stored. It is on record.")
-            _report(state.imported, "What was done")
+            _report(state.imported, "What was done", "Added")
         else:
             st.info(
                 "Choose files to see what is in them. Files over 100 MB: "
@@ -154,8 +153,9 @@ def _words(report: ImportReport) -> str:
     return " and ".join(said) or "Nothing"
 
 
-def _report(report: ImportReport, title: str) -> None:
-    st.html(f'<div class="ddad-title">{html.escape(title)}</div>{_facts(report)}')
+def _report(report: ImportReport, title: str, new: str) -> None:
+    section(title)
+    st.html(_facts(report))
     rows = "".join(
         f"<tr><td>{word}</td>"
         + "".join(
@@ -166,7 +166,7 @@ def _report(report: ImportReport, title: str) -> None:
         for word, tally in (("Reads", report.reads), ("Labels", report.labels))
         if tally.found
     )
-    heads = "".join(f'<th class="n">{name}</th>' for name in COLUMNS)
+    heads = "".join(f'<th class="n">{name.format(new=new)}</th>' for name in COLUMNS)
     st.html(f'<table class="ddad-merge"><tr><th></th>{heads}</tr>{rows}</table>')
     if report.readers:
         lines = "".join(
@@ -177,10 +177,10 @@ def _report(report: ImportReport, title: str) -> None:
         )
         st.html(
             '<table class="ddad-merge"><tr><th>Reader there</th><th>Reader here</th>'
-            f'<th class="n">New reads</th><th></th></tr>{lines}</table>'
+            f'<th class="n">{new} reads</th><th></th></tr>{lines}</table>'
         )
-    left_out = [f"{rows:,} {name.replace('_', ' ')}" for name, rows in report.passed_over.items()]
-    if any(report.passed_over.values()):
+    left_out = [f"{n:,} {name.replace('_', ' ')}" for name, n in report.passed_over.items() if n]
+    if left_out:
         st.caption(f"Never imported: {', '.join(left_out)}.")
     _conflicts(report)
 

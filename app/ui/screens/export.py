@@ -37,8 +37,10 @@ LARGEST_BYTES = 200_000_000
 def show(context: Context) -> None:
     """Draw the screen."""
     if not importing.offered(context):
+        section("Export")
         _export(context)
         return
+    section("Export and import")
     out, into = st.tabs(["Export", "Import"])
     with out:
         _export(context)
@@ -47,7 +49,6 @@ def show(context: Context) -> None:
 
 
 def _export(context: Context) -> None:
-    section("Export")
     st.html(
         '<div class="ddad-facts">No name, id or birth date of a patient is stored, so none is '
         "exported. CSV cells that a spreadsheet could take for formulas get an apostrophe in "
