@@ -11,7 +11,7 @@ from pathlib import Path
 from app.gateways.packages import Package, PackageError, open_package
 from app.services.access import Access
 from app.services.export_making import FORMAT_VERSION, INSTALLATION
-from app.services.import_merging import Merge, ReaderHere, Sender, Tally, merge
+from app.services.import_merging import Look, Merge, ReaderHere, Sender, Tally, merge
 from app.services.import_tables import Content, content_of
 from app.services.people import Action, Person
 from app.store.import_repository import SITE_PREFIX
@@ -20,6 +20,7 @@ from app.store.unit_of_work import Repositories, UnitOfWork
 SITE_LIMIT = 80
 MAX_CONFLICTS = 1000
 """That are told in words; all are counted."""
+_TRIES = 2
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""
@@ -65,6 +66,15 @@ class ImportReport:
         return bool(self.reads.added or self.labels.added)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What is to be stored, as long as the stamp is still that of the database."""
+
+    stamp: tuple[object, ...]
+    found: Merge
+    report: ImportReport
+
+
 class ImportingService:
     """Takes reads and labels in.
 
@@ -93,10 +103,7 @@ class ImportingService:
         """
         self._access.require(person, Action.IMPORT)
         package, content = _read(paths)
-        with self._store.reading() as repositories:
-            sender = _sender(package, content, site, repositories)
-        found = merge(content, sender, self._store.reading, self._store.now())
-        return _report(package, content, sender, found)
+        return self._prepared(package, content, site, self._store.reading).report
 
     def carry_out(
         self,
@@ -112,17 +119,23 @@ class ImportingService:
         """
         self._access.require(person, Action.IMPORT)
         package, content = _read(paths)
+        for _ in range(_TRIES):
+            # Compared before the write lock is taken: readers who save would wait for it.
+            ready = self._prepared(package, content, site, self._store.reading)
+            with self._store.writing() as repositories:
+                if ready.stamp == repositories.imports.stamp():
+                    return _stored(person, ready, repositories, progress)
         with self._store.writing() as repositories:
+            here = nullcontext(repositories)
+            ready = self._prepared(package, content, site, lambda: here)
+            return _stored(person, ready, repositories, progress)
+
+    def _prepared(self, package: Package, content: Content, site: str, look: Look) -> _Prepared:
+        with look() as repositories:
+            stamp = repositories.imports.stamp()
             sender = _sender(package, content, site, repositories)
-            found = merge(content, sender, lambda: nullcontext(repositories), self._store.now())
-            report = _report(package, content, sender, found)
-            before = repositories.imports.counts()
-            _store(found, repositories, progress or (lambda _done, _total: None))
-            after = repositories.imports.counts() | _facts(report)
-            subject = f"reads of {report.site}" if report.site else "labels from outside"
-            event = person.did("import", subject, before=before, after=after)
-            repositories.audit.append(event)
-        return report
+        found = merge(content, sender, look, self._store.now())
+        return _Prepared(stamp, found, _report(package, content, sender, found))
 
 
 def _read(paths: Sequence[Path]) -> tuple[Package, Content]:
@@ -173,19 +186,29 @@ def _report(package: Package, content: Content, sender: Sender, found: Merge) ->
     )
 
 
-def _store(found: Merge, repositories: Repositories, progress: Progress) -> None:
+def _stored(
+    person: Person, ready: _Prepared, repositories: Repositories, progress: Progress | None
+) -> ImportReport:
+    """Store it all and put it on record."""
+    found, report = ready.found, ready.report
     total = len(found.add) + len(found.references)
     done = 0
 
     def step(rows: int) -> None:
         nonlocal done
         done += rows
-        progress(done, total)
+        if progress is not None:
+            progress(done, total)
 
+    before = repositories.imports.counts()
     repositories.imports.append(found.add, step)
     for image_id, label, boxes in found.references:
         repositories.imports.set_reference(image_id, label, boxes)
         step(1)
+    after = repositories.imports.counts() | _facts(report)
+    subject = f"reads of {report.site}" if report.site else "labels from outside"
+    repositories.audit.append(person.did("import", subject, before=before, after=after))
+    return report
 
 
 def _facts(report: ImportReport) -> dict[str, object]:

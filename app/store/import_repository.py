@@ -70,6 +70,22 @@ class ImportRepository:
                 self._append(chunk, self._before(chunk, level))
                 on_rows(len(chunk))
 
+    def stamp(self) -> tuple[object, ...]:
+        """Another one whenever something was stored or removed that a merge depends on."""
+        asked: tuple[tuple[Any, ...], ...] = (
+            (ReadRow, ReadRow.id, ReadRow.id),
+            (UserRow, UserRow.id, UserRow.id),
+            (ImageRow, ImageRow.id, ImageRow.reference_label),
+        )
+        return tuple(
+            tuple(
+                self._connection.execute(
+                    select(func.count(), func.max(highest), func.count(given)).select_from(table)
+                ).one()
+            )
+            for table, highest, given in asked
+        )
+
     def counts(self) -> dict[str, int]:
         """Reads, boxes and reference labels here."""
         labels = select(func.count()).where(ImageRow.reference_label.is_not(None))
@@ -95,15 +111,21 @@ class ImportRepository:
             }
             for read in reads
         ]
-        statement = insert(ReadRow).returning(ReadRow.id, ReadRow.external_id)
-        stored = {row.external_id: row.id for row in self._connection.execute(statement, rows)}
+        self._connection.execute(insert(ReadRow), rows)
+        with_boxes = [read for read in reads if read.boxes]
+        if not with_boxes:
+            return
+        # Asked for afterwards: to have every insert answer its id takes three times as long.
+        statement = select(ReadRow.external_id, ReadRow.id).where(
+            ReadRow.external_id.in_([read.external_id for read in with_boxes])
+        )
+        ids = {row.external_id: row.id for row in self._connection.execute(statement)}
         boxes = [
-            {**values_of(box), "read_id": stored[read.external_id], "index": index}
-            for read in reads
+            {**values_of(box), "read_id": ids[read.external_id], "index": index}
+            for read in with_boxes
             for index, box in enumerate(read.boxes)
         ]
-        if boxes:
-            self._connection.execute(insert(BoxRow), boxes)
+        self._connection.execute(insert(BoxRow), boxes)
 
 
 def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -373,6 +373,32 @@ def test_half_an_import_never_stays(
     assert not newest or newest[0].action != "import"
 
 
+@pytest.mark.parametrize("times", [1, 9])
+def test_what_is_stored_meanwhile_is_seen(
+    there: Services, here: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    ids: Ids, draft: Callable[..., ReadDraft], times: int,
+) -> None:  # fmt: skip
+    path = export(there, tmp_path / "out.zip")
+    prepare, compared = here.importing._prepared, []
+
+    def and_meanwhile(package: Any, content: Any, site: str, look: Any) -> Any:
+        ready = prepare(package, content, site, look)
+        compared.append(look)
+        if look == here.access._store.reading and len(compared) <= times:
+            monkeypatch.setattr(here.importing, "_prepared", prepare)
+            if len(compared) == 1:
+                here.importing.carry_out(LEAD, [path])
+            here.reading.save(LEAD, ids[THIRD], MODEL, draft())
+            monkeypatch.setattr(here.importing, "_prepared", and_meanwhile)
+        return ready
+
+    monkeypatch.setattr(here.importing, "_prepared", and_meanwhile)
+    done = here.importing.carry_out(LEAD, [path])
+    assert counted(done.reads) == (4, 0, 4, 0, 0)
+    assert len(compared) == (2 if times == 1 else 3)
+    assert len([r for r in reads_of(here) if r.origin]) == 4
+
+
 def labelled(services: Services) -> dict[str, tuple[int | None, int]]:
     with services.access._store.reading() as repositories:
         return {
