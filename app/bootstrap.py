@@ -17,6 +17,7 @@ from app.services.gallery import GalleryService
 from app.services.governance import GovernanceService
 from app.services.governed import Rules
 from app.services.images import StoredImages
+from app.services.importing_reads import ImportingService
 from app.services.intake import IntakeService
 from app.services.levels import LevelService
 from app.services.models import ModelService
@@ -106,6 +107,7 @@ def build_services(settings: Settings) -> Services:
             store, access, models, Rules(settings.min_cases, settings.second_approval)
         ),
         exporting=ExportingService(store, access, models, settings.site),
+        importing=ImportingService(store, access),
         erasing=ErasingService(store, access, files, HomeLock(settings.home)),
         patients=PatientService(store, access),
         monitoring=monitoring,

@@ -15,6 +15,7 @@ from app.commands import (
     doctor,
     erase,
     exporting,
+    importing_reads,
     migrating,
     move_database,
     restore,
@@ -50,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     importing.set_defaults(command=_import)
     accounts.add_to(sub)
     audit.add_to(sub)
-    for commands in (exporting, migrating, backup, restore, doctor, erase, move_database):
+    for commands in (
+        exporting, importing_reads, migrating, backup, restore, doctor, erase, move_database,
+    ):  # fmt: skip
         commands.add_to(sub)
     return made
 
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 success; 1 an error, told in one sentence, or faults found; 2 wrong usage; 3 a file was
-    refused (`import`) or missing (`backup`).
+    refused (`import`) or missing (`backup`), or a row is in conflict (`import-reads`).
     """
     arguments = parser().parse_args(argv)
     try:

@@ -185,6 +185,20 @@ def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     return pa.schema([(column.name, types[column.kind]) for column in columns])
 
 
+def first_columns(path: Path, kind: Format) -> frozenset[str]:
+    """The names in the first row of a file; none if it has no row.
+
+    Raises:
+        TableFileError: It is no table of this kind.
+        OSError: It cannot be read.
+    """
+    try:
+        return frozenset(next(iter(_READERS[kind](path)), ()))
+    except _NOT_A_TABLE as error:
+        problem = f"{path.name} is no table of its kind ({error})."
+        raise TableFileError(problem, "Nothing was taken from it. Export it again.") from error
+
+
 def read_table(
     path: Path, kind: Format, columns: Sequence[Column], *, required: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
@@ -201,17 +215,16 @@ def read_table(
             column's kind.
         OSError: It cannot be read.
     """
-    readers = {"csv": _read_csv, "jsonl": _read_json_lines, "parquet": _read_parquet}
     number = 0
     try:
-        for row in readers[kind](path):
+        for row in _READERS[kind](path):
             number += 1
             missing = [name for name in required if name not in row]
             if missing:
                 problem = f"{path.name} has no column {' or '.join(missing)}."
                 raise TableFileError(problem, "docs/export.md says what the columns are.")
             yield {c.name: _value(row.get(c.name), c.kind, kind) for c in columns}
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except _NOT_A_TABLE as error:
         problem = f"{path.name}, row {max(number, 1)}, is not as it should be ({error})."
         raise TableFileError(problem, "Nothing was taken from it. Export it again.") from error
 
@@ -288,3 +301,11 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise ValueError(str(error).partition("\n")[0]) from error
+
+
+_READERS: dict[Format, Callable[[Path], Iterator[dict[str, Any]]]] = {
+    "csv": _read_csv,
+    "jsonl": _read_json_lines,
+    "parquet": _read_parquet,
+}
+_NOT_A_TABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)

@@ -175,7 +175,9 @@ def _is_of(score: ScoreRecord, card: Card) -> bool:
 def _latest_of_others(history: Iterable[ReadRecord], reader: str) -> list[ReadRecord]:
     latest: dict[str, ReadRecord] = {}
     for read in history:
-        latest[read.reader] = read
+        # Not by the order stored: an earlier revision may be imported after a later one.
+        if read.reader not in latest or read.revision > latest[read.reader].revision:
+            latest[read.reader] = read
     latest.pop(reader, None)
     return list(latest.values())
 

@@ -13,6 +13,7 @@ from app.services.erasing import ErasingService
 from app.services.exporting import ExportingService
 from app.services.gallery import GalleryService
 from app.services.governance import GovernanceService
+from app.services.importing_reads import ImportingService
 from app.services.intake import IntakeService
 from app.services.levels import LevelService
 from app.services.models import ModelService
@@ -54,6 +55,7 @@ class Services:
     levels: LevelService
     governance: GovernanceService
     exporting: ExportingService
+    importing: ImportingService
     erasing: ErasingService
     patients: PatientService
     monitoring: MonitoringService

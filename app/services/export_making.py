@@ -19,6 +19,9 @@ from app.store.export_repository import ExportRepository
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+INSTALLATION = "installation_id"
+"""The name under which an installation keeps its id."""
+
 ExportFormat = Literal["csv", "jsonl", "parquet", "coco"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 Progress = Callable[[int, int], None]

@@ -17,6 +17,7 @@ from app.services.access import Access
 from app.services.export_making import (
     FORMAT_VERSION,
     FORMATS,
+    INSTALLATION,
     MANIFEST,
     ExportFormat,
     ExportWish,
@@ -33,7 +34,6 @@ from ddad_core.errors import RequestError
 
 __all__ = ["FORMATS", "MANIFEST", "ExportFilter", "ExportFormat", "ExportWish", "ExportingService"]
 
-INSTALLATION = "installation_id"
 EVERYTHING = ExportWish()
 
 

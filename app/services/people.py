@@ -15,7 +15,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_HELP: dict[Role, str] = {
     "reader": "Looks at cases, takes images in, and stores reads.",
     "arbiter": "As a reader; settles cases that readers disagree on, approves operating points.",
-    "lead": "As a reader; assigns cases, changes and approves operating points, exports, monitors.",
+    "lead": "As a reader; assigns cases, changes and approves operating points, exports, imports, "
+    "monitors.",
     "administrator": "Looks after accounts, sees the audit trail, exports, erases. Sees no cases.",
     "auditor": "Looks only: cases, thresholds, monitoring, the audit trail, exports.",
 }
@@ -33,6 +34,7 @@ class Action(StrEnum):
     SET_OPERATING_POINT = "change operating points"
     APPROVE_OPERATING_POINT = "approve changes of operating points"
     EXPORT = "export what is stored"
+    IMPORT = "import reads and labels"
     MONITOR = "see how models do"
     MANAGE_USERS = "look after accounts"
     VIEW_AUDIT = "see the audit trail"
@@ -51,6 +53,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
         Action.SET_OPERATING_POINT,
         Action.APPROVE_OPERATING_POINT,
         Action.EXPORT,
+        Action.IMPORT,
         Action.MONITOR,
     },
     "administrator": frozenset(

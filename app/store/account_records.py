@@ -32,6 +32,7 @@ AuditAction = Literal[
     "threshold withdrawn",
     "threshold overtaken",
     "export",
+    "import",
     "user created",
     "user changed",
     "settings changed",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, cast, extract, func, select
+from sqlalchemy import Connection, Integer, cast, exists, extract, func, select
 from sqlalchemy.orm import aliased
 
 from app.store.schema import AuditRow, ImageRow, ReadRow, ScoreRow
@@ -100,6 +100,12 @@ class MonitoringRepository:
     def reads(self) -> list[TimedRead]:
         """The last revision of each reader and case, in the order saved."""
         newer = aliased(ReadRow)
+        # Not by what a revision replaces: an imported one may lack the one before it.
+        replaced = exists().where(
+            newer.image_id == ReadRow.image_id,
+            newer.reader == ReadRow.reader,
+            newer.revision > ReadRow.revision,
+        )
         statement = (
             select(
                 ReadRow.image_id,
@@ -112,8 +118,7 @@ class MonitoringRepository:
                 ReadRow.revision == 1,
                 ReadRow.saved_at,
             )
-            .outerjoin(newer, newer.replaces_id == ReadRow.id)
-            .where(newer.id.is_(None))
+            .where(~replaced)
             .order_by(ReadRow.saved_at, ReadRow.id)
         )
         return [TimedRead(*row) for row in self._connection.execute(statement)]

@@ -34,15 +34,18 @@ class ReadRepository:
         """Store the reader's next revision of the read of this image, with its boxes.
 
         Raises:
-            StoreError: There is no such image.
+            StoreError: There is no such image, or the reader is another site's.
         """
         self._lock_image(new.image_id)
         replaced = self._connection.execute(
-            select(ReadRow.id, ReadRow.revision)
+            select(ReadRow.id, ReadRow.revision, ReadRow.origin)
             .where(ReadRow.image_id == new.image_id, ReadRow.reader == new.reader)
             .order_by(ReadRow.revision.desc())
             .limit(1)
         ).one_or_none()
+        if replaced is not None and replaced.origin is not None:
+            problem = f"{new.reader} is a reader of another site, whose reads are not changed here."
+            raise StoreError(problem, "Read under a name of your own.")
         statement = insert(ReadRow).values(
             **values_of(new, without=_PARTS),
             revision=1 if replaced is None else replaced.revision + 1,
@@ -69,6 +72,18 @@ class ReadRepository:
         if reader is not None:
             statement = statement.where(ReadRow.reader == reader)
         return self._fetch(statement)
+
+    def numbered(self, ids: Sequence[int]) -> list[ReadRecord]:
+        """The revisions with these ids."""
+        return self._among(ReadRow.id, ids)
+
+    def of_images(self, image_ids: Sequence[int]) -> list[ReadRecord]:
+        """Every revision of everybody for these images."""
+        return self._among(ReadRow.image_id, image_ids)
+
+    def imported(self, external_ids: Sequence[str]) -> list[ReadRecord]:
+        """The revisions that other sites know by these external ids."""
+        return self._among(ReadRow.external_id, external_ids)
 
     def latest_for_all(self, reader: str | None = None) -> list[ReadRecord]:
         """The last revision for each image and reader, of one reader or of all."""
@@ -136,6 +151,13 @@ class ReadRepository:
         if rows:
             self._connection.execute(insert(RejectedRegionRow), rows)
         return tuple(regions)
+
+    def _among(self, column: Any, values: Sequence[Any]) -> list[ReadRecord]:
+        found: list[ReadRecord] = []
+        for start in range(0, len(values), _READS_PER_QUERY):
+            chunk = values[start : start + _READS_PER_QUERY]
+            found += self._fetch(_reads().where(column.in_(chunk)).order_by(ReadRow.id))
+        return found
 
     def _fetch(self, statement: Select[Any]) -> list[ReadRecord]:
         rows = self._connection.execute(statement).mappings().all()

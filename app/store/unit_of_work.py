@@ -22,6 +22,7 @@ from app.store.evidence_repository import EvidenceRepository
 from app.store.export_repository import ExportRepository
 from app.store.export_state import one_state
 from app.store.image_repository import ImageRepository
+from app.store.import_repository import ImportRepository
 from app.store.installation_repository import InstallationRepository
 from app.store.monitoring_repository import MonitoringRepository
 from app.store.operating_point_repository import OperatingPointRepository
@@ -72,6 +73,7 @@ class Repositories:
     saved_views: SavedViewRepository
     batches: BatchRepository
     exports: ExportRepository
+    imports: ImportRepository
 
 
 class UnitOfWork:
@@ -195,4 +197,5 @@ class UnitOfWork:
             saved_views=SavedViewRepository(connection, self._now),
             batches=BatchRepository(connection, self._now),
             exports=ExportRepository(connection),
+            imports=ImportRepository(connection),
         )

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from app.store.account_records import NewUser, UserRecord
+from app.store.errors import StoreConflictError
 from app.store.ordering import by_code_point
 from app.store.rows import columns_of, count_of, plain, values_of
-from app.store.schema import UserRow
+from app.store.schema import ReadRow, UserRow
 
 _COLUMNS = columns_of(UserRow, UserRecord)
 
@@ -30,7 +31,14 @@ class UserRepository:
         self._now = now
 
     def add(self, new: NewUser) -> UserRecord:
-        """Make an account; a conflict if the name or the provider's subject has one."""
+        """Make an account; a conflict if the name or the provider's subject has one.
+
+        Nor may it be called as a reader of another site: that one's reads would become its own.
+        """
+        elsewhere = select(ReadRow.reader).where(ReadRow.origin.is_not(None)).distinct()
+        if name_key(new.name) in map(name_key, self._connection.scalars(elsewhere)):
+            problem = f"Imported reads are stored under the name {new.name}."
+            raise StoreConflictError(problem, "Choose another name.")
         now = self._now()
         statement = insert(UserRow).values(
             **values_of(new),

@@ -17,6 +17,7 @@ import streamlit as st
 from app.services.batches import Batch
 from app.services.case_details import CaseDetails
 from app.services.exporting import ExportWish
+from app.services.importing_reads import ImportReport
 from app.services.intake import IntakeOutcome
 from app.services.operating_change import Change
 from app.services.patients import RelatedImages
@@ -141,6 +142,19 @@ class MadeExport:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class PlannedImport:
+    """A preview that waits to be confirmed.
+
+    Attributes:
+        key: Tells the files and the site.
+        report: What would be done.
+    """
+
+    key: tuple[str, ...]
+    report: ImportReport
+
+
 @dataclass
 class Session:
     """Everything one browser session holds.
@@ -183,6 +197,9 @@ class Session:
         markings: Counts assignments, after each of which nothing is marked any more.
         listing: Whether the worklist was the screen shown last.
         made_export: The export made last, or None.
+        planned_import: The preview of the files at hand, or None.
+        imported: What the last import did, or None.
+        imports: How many were done or discarded; an uploader of another number is empty.
     """
 
     reader: Person | None = None
@@ -222,6 +239,9 @@ class Session:
     markings: int = 0
     listing: bool = False
     made_export: MadeExport | None = None
+    planned_import: PlannedImport | None = None
+    imported: ImportReport | None = None
+    imports: int = 0
 
     def open(self, image_id: int, order: tuple[int, ...] | None = None) -> None:
         """Choose the case to review."""

@@ -239,7 +239,7 @@ def test_every_screen_works_under_the_content_policy(
     page.locator(READY).wait_for()
     for link, proof in (
         ("Upload", "Upload radiographs"),
-        ("Export", "All tables as JSON"),
+        ("Export", "Make the export"),
         ("Users", "New account"),
         ("Audit", "Check the chain"),
     ):

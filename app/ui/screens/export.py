@@ -1,4 +1,4 @@
-"""Export: what is stored as one ZIP file, chosen by filters and formats."""
+"""Export: what is stored as one ZIP file, chosen by filters and formats; import beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.services.exporting import FORMATS, ExportFilter, ExportFormat, ExportWish
 from app.store.records import Origin, Verdict
+from app.ui import importing
 from app.ui.chrome import section
 from app.ui.context import Context
 from app.ui.session import MadeExport, session
@@ -35,7 +36,19 @@ LARGEST_BYTES = 200_000_000
 
 def show(context: Context) -> None:
     """Draw the screen."""
-    section("Export")
+    if not importing.offered(context):
+        section("Export")
+        _export(context)
+        return
+    section("Export and import")
+    out, into = st.tabs(["Export", "Import"])
+    with out:
+        _export(context)
+    with into:
+        importing.show(context)
+
+
+def _export(context: Context) -> None:
     st.html(
         '<div class="ddad-facts">No name, id or birth date of a patient is stored, so none is '
         "exported. CSV cells that a spreadsheet could take for formulas get an apostrophe in "

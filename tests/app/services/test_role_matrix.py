@@ -76,6 +76,8 @@ MAY: dict[str, set[str]] = {
     "see what can be exported": {"lead", "administrator", "auditor"},
     "choose among exports": {"lead", "administrator", "auditor"},
     "count rows": {"lead", "administrator", "auditor"},
+    "look into an import": {"lead"},
+    "import": {"lead"},
     "list users": {"administrator"},
     "create a user": {"administrator"},
     "change roles": {"administrator"},
@@ -150,6 +152,8 @@ def acts(
     other = loaded.accounts.create(ana, NewAccount("other", "", ("reader",), PASSWORD)).id
     accounts = loaded.accounts
     evidence = loaded.tuning.evidence(ana, MODEL, "reference")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"sha256,label\n{'a' * 64},1\n")
     return {
         "worklist": loaded.worklist.list,
         "thumbnails": lambda p: loaded.worklist.thumbnails(p, [case]),
@@ -203,6 +207,8 @@ def acts(
         "see what can be exported": loaded.exporting.tables,
         "choose among exports": loaded.exporting.choices,
         "count rows": loaded.exporting.counts,
+        "look into an import": lambda p: loaded.importing.plan(p, [labels]),
+        "import": lambda p: loaded.importing.carry_out(p, [labels]),
         "list users": accounts.list_users,
         "create a user": lambda p: accounts.create(p, NewAccount("n", "", ("reader",), PASSWORD)),
         "change roles": lambda p: accounts.change_roles(p, other, ["lead"], "because"),
