@@ -128,7 +128,12 @@ export default function (component) {
     top.append(all);
   }
   top.append(head);
-  list.replaceChildren(top, ...rows);
+  // Apart from what stands above it: a list may have nothing but its items in it.
+  const items = element("div");
+  items.setAttribute("role", "list");
+  items.setAttribute("aria-label", "Cases");
+  items.append(...rows);
+  list.replaceChildren(top, items);
   const last = list.querySelector(`[data-case="${data.last}"]`);
   if (last) last.classList.add("last");
   list.onkeydown = (event) => {

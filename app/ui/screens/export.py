@@ -122,7 +122,7 @@ def _counts(context: Context, wish: ExportWish) -> dict[str, int]:
     lines = "".join(
         f"<tr><td>{html.escape(table.name.replace('_', ' ').capitalize())}</td>"
         f"<td>{counts[table.name]:,} rows</td>"
-        f'<td class="words">{html.escape(table.title)}</td></tr>'
+        f'<td class="words ddad-muted">{html.escape(table.title)}</td></tr>'
         for table in exporting.tables(person)
     )
     st.html(f'<table class="ddad-table" aria-label="Rows of each table">{lines}</table>')

@@ -97,6 +97,7 @@ def versions(
         ("Version", "Level", "Findings hit", "False regions an image", "Set by", "When", "Reason"),
         [_row(one) for one in own],
         label=f"Levels of {title}",
+        words=("Set by", "When", "Reason"),
     )
     if Action.SET_OPERATING_POINT not in context.allowed:
         return
