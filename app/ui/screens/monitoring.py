@@ -306,12 +306,15 @@ def _groups(overview: Overview) -> None:
         return
     table = pd.DataFrame(
         [
-            (g.kind, g.name, g.n, g.median, f"{g.flagged.value:.0%}", _interval(g.flagged))
+            (g.kind, g.name, g.n, g.median, 100 * g.flagged.value, _interval(g.flagged))
             for g in overview.groups
         ],
         columns=["Of", "Which", "Cases", "Median score", "Flagged", "95 % CI"],
     )
-    form = {"Median score": st.column_config.NumberColumn(format="%.3g")}
+    form = {
+        "Median score": st.column_config.NumberColumn(format="%.3g"),
+        "Flagged": st.column_config.NumberColumn(format="%.0f%%"),
+    }
     st.dataframe(table, hide_index=True, column_config=form)
     st.caption(
         "Scanners are named by keyed pseudonyms; images taken in by older versions, and files "
