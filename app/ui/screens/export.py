@@ -121,7 +121,7 @@ def _counts(context: Context, wish: ExportWish) -> dict[str, int]:
     counts = exporting.counts(person, wish.rows)
     lines = "".join(
         f"<tr><td>{html.escape(table.name.replace('_', ' ').capitalize())}</td>"
-        f"<td>{counts[table.name]:,} rows</td>"
+        f'<td class="ddad-figure">{counts[table.name]:,} rows</td>'
         f'<td class="words ddad-muted">{html.escape(table.title)}</td></tr>'
         for table in exporting.tables(person)
     )

@@ -47,7 +47,7 @@ def show(context: Context) -> None:
     st.html(
         f'<div class="ddad-facts">{decision.labelled(evidence)}</div>'
         f'<div class="ddad-facts">Made for {html.escape(models[name].population)}. In force: '
-        f"{evidence.score_title} ≥ {point.threshold:.4g}, {html.escape(origin)}.</div>"
+        f"{evidence.score_title} ≥ {point.threshold:.4g}, {html.escape(origin, quote=False)}.</div>"
     )
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")
