@@ -97,7 +97,9 @@ class Ages:
         cases = self.inside + self.outside + self.unknown
         if not cases:
             return ""
-        rest = [f"{self.outside:,} are not"] if self.outside else []
+        rest = (
+            [f"{self.outside:,} {'is' if self.outside == 1 else 'are'} not"] if self.outside else []
+        )
         rest += [f"{self.unknown:,} have no age"] if self.unknown else []
         tail = f"; {', '.join(rest)}" if rest else ""
         return f"{self.inside:,} of {cases:,} labelled cases are of the ages it was made for{tail}."

@@ -246,6 +246,11 @@ class LevelService:
         return {case: tuple(own) for case, own in found.items()}
 
 
+def effect_of(evidence: LevelEvidence, level: float) -> LevelChoice | None:
+    """What a level does on the same images; None below the lowest that was traced."""
+    return None if level < evidence.traced.levels[-1] else at_level(evidence.traced, level)
+
+
 def overlap(one: Box, other: Box) -> float:
     """Intersection of two boxes over their union, 0 to 1."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)

@@ -177,6 +177,7 @@ def change_of_level(
     proposed: LevelChoice,
     source: str,
     filters: dict[str, Any] | None = None,
+    restores: int | None = None,
 ) -> Change:
     """A level of a map beside the one in force.
 
@@ -188,6 +189,7 @@ def change_of_level(
         proposed: The new level, one that could be chosen.
         source: Where the boxes come from, in words.
         filters: Which reads were chosen.
+        restores: The earlier version that has this level.
     """
     assert proposed.level is not None
     now = Expectation(threshold=in_force.threshold)
@@ -199,11 +201,14 @@ def change_of_level(
         policy=proposed.policy,
         source=source,
         filters=filters or {},
-        measured=f"False regions counted on {proposed.counted_on}; intervals by bootstrap.",
+        measured=f"False regions counted on {proposed.counted_on}; intervals by bootstrap."
+        if proposed.n_images
+        else "",
         present=_of_level(present, in_force.threshold) if present else now,
         proposed=_of_level(proposed, proposed.level),
         present_id=in_force.id,
         present_version=in_force.version,
+        restores=restores,
     )
 
 

@@ -26,6 +26,7 @@ class Colors:
     abnormal: str
     other: str
     cut: str
+    shade: str
 
 
 DARK = Colors(
@@ -37,6 +38,7 @@ DARK = Colors(
     abnormal="#e0a458",
     other="#6b7682",
     cut="#eef2f6",
+    shade="rgba(123, 183, 196, 0.18)",
 )
 LIGHT = Colors(
     text="#24303a",
@@ -47,6 +49,7 @@ LIGHT = Colors(
     abnormal="#c77700",
     other="#7b8794",
     cut="#0f1a24",
+    shade="rgba(47, 124, 136, 0.16)",
 )
 
 
@@ -55,7 +58,7 @@ def colors() -> Colors:
     return LIGHT if st.context.theme.type == "light" else DARK
 
 
-SHADE = "rgba(123, 183, 196, 0.18)"
+CLEAR = "rgba(0, 0, 0, 0)"
 MOST_POINTS = 2000
 """Of a curve: more would not be seen, but would have to travel."""
 WHOLE_TICKS = 6
@@ -67,14 +70,26 @@ def chart_layout(figure: go.Figure, x: str, y: str) -> go.Figure:
     figure.update_layout(
         height=380,
         margin={"l": 56, "r": 16, "t": 12, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
         font={"family": "system-ui, sans-serif", "size": 13, "color": colors().text},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "font": {"color": colors().text},
+        },
         hoverlabel={"bgcolor": colors().raised},
     )
-    figure.update_xaxes(title=x, gridcolor=colors().grid, zeroline=False)
-    figure.update_yaxes(title=y, gridcolor=colors().grid, zeroline=False)
+    for update, title in ((figure.update_xaxes, x), (figure.update_yaxes, y)):
+        # Said of each, for Streamlit's theme would make them paler than text may be.
+        update(
+            title={"text": title, "font": {"color": colors().text}},
+            tickfont={"color": colors().text},
+            gridcolor=colors().grid,
+            zeroline=False,
+        )
     return figure
 
 
@@ -83,7 +98,7 @@ def _shade(figure: go.Figure, band: Band) -> None:
     figure.add_scatter(
         x=np.concatenate([band.axis, band.axis[::-1]]),
         y=np.concatenate([band.high, band.low[::-1]]),
-        fill="toself", fillcolor=SHADE, line={"width": 0}, mode="lines",
+        fill="toself", fillcolor=colors().shade, line={"width": 0}, mode="lines",
         hoverinfo="skip", showlegend=False, name="95 % band",
     )  # fmt: skip
 

@@ -81,6 +81,8 @@ def figures_of(found: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"{estimate_text(found['false_regions'])}, n = {normal} images",
             ),
         ]
+    if not (normal or abnormal or found.get("scored")):
+        return []  # an earlier level of a map, gone back to unmeasured
     rows = [
         ("Sensitivity", f"{estimate_text(found.get('sensitivity'))}, n = {abnormal}"),
         ("Specificity", f"{estimate_text(found.get('specificity'))}, n = {normal}"),
@@ -103,7 +105,8 @@ def _table(
     before = dict(figures_of(present))
     rows = [
         (
-            f"Flagged when {title} is at least",
+            f"{'Regions drawn' if 'false_regions' in proposed else 'Flagged'} when {title} is "
+            "at least",
             number(present["threshold"]) if "threshold" in present else "–",
             number(proposed["threshold"]),
         ),

@@ -88,9 +88,9 @@ def change_bar(
         )
     with right:
         st.html(
-            f'<span class="ddad-muted">{html.escape(evidence.score_title)} ≥ '
+            f'<div class="ddad-facts">{html.escape(evidence.score_title)} ≥ '
             f"{number(threshold)} for {html.escape(evidence.model)}, in place of "
-            f"{number(evidence.in_force.threshold)}</span>"
+            f"{number(evidence.in_force.threshold)}</div>"
         )
     if pressed:
         session().change = change_of_threshold(evidence, threshold, choice, filters=filters)

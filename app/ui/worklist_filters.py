@@ -66,7 +66,8 @@ def filters(context: Context, *, unaided: bool) -> Asked:
     hidden = f"-unaided{suffix}" if unaided else suffix
     shows = _shows(context, unaided=unaided)
     sorts = [name for name in SORT if not (unaided and SORT[name] in BY_SCORE)]
-    row = st.columns([6.4, 1.9, 1.9, 1.15, 1.15, 1.5], vertical_alignment="bottom")
+    with st.container(key="worklist-controls"):  # two rows where it is narrow: style.css
+        row = st.columns([7.4, 1.75, 1.6, 1.1, 1.05, 1.5], vertical_alignment="bottom")
     with row[0]:
         chosen = st.segmented_control(
             "Show",

@@ -14,7 +14,7 @@ from app.ui.session import widget_value
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "ddad_caselist",
-    html='<div class="list" role="list" aria-label="Cases"></div>',
+    html='<div class="list"></div>',
     css=(_FOLDER / "caselist.css").read_text(encoding="utf-8"),
     js=(_FOLDER / "caselist.js").read_text(encoding="utf-8"),
 )

@@ -1,5 +1,12 @@
 // Rows of cases. Every text is set as text, never as HTML.
 
+/** The day by this machine's clock, written as everywhere else. */
+function localDay(text) {
+  const at = new Date(text);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
 function element(name, className, text) {
   const made = document.createElement(name);
   if (className) made.className = className;
@@ -64,7 +71,7 @@ function rowOf(row, team, open) {
   const flag = element("span", row.flagged ? "flag on" : "flag", row.flagged ? "Flagged" : row.hidden ? "" : "–");
   const warning = element("span", "warn", row.warnings.length ? "Warning" : "");
   warning.title = row.warnings.join("\n");
-  const added = element("span", "added", new Date(row.added).toLocaleDateString());
+  const added = element("span", "added", localDay(row.added));
   button.append(image, name, element("span", "model", row.model), score, flag, warning, readOf(row));
   if (team) {
     const readers = element("span", "team", row.assigned.join(", "));
@@ -121,7 +128,12 @@ export default function (component) {
     top.append(all);
   }
   top.append(head);
-  list.replaceChildren(top, ...rows);
+  // Apart from what stands above it: a list may have nothing but its items in it.
+  const items = element("div");
+  items.setAttribute("role", "list");
+  items.setAttribute("aria-label", "Cases");
+  items.append(...rows);
+  list.replaceChildren(top, items);
   const last = list.querySelector(`[data-case="${data.last}"]`);
   if (last) last.classList.add("last");
   list.onkeydown = (event) => {

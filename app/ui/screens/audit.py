@@ -8,6 +8,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.store.account_records import AuditAction, AuditEvent, AuditFilter
 from app.ui.chrome import section, warnings
@@ -40,8 +41,9 @@ def show(context: Context) -> None:
         height=520,
         column_config={"Before": st.column_config.TextColumn(width="medium")},
     )
-    _turn(page.events, page.total)
-    _downloads(context, wanted)
+    newer, older, _, left, right = st.columns([1.2, 1.2, 5, 1.6, 1.6])
+    _turn(page.events, page.total, newer, older)
+    _downloads(context, wanted, left, right)
 
 
 def _filter(context: Context) -> AuditFilter:
@@ -122,9 +124,10 @@ def _check(context: Context) -> None:
         warnings(found.faults)
 
 
-def _turn(events: tuple[AuditEvent, ...], total: int) -> None:
+def _turn(
+    events: tuple[AuditEvent, ...], total: int, newer: DeltaGenerator, older: DeltaGenerator
+) -> None:
     state = session()
-    newer, older, _ = st.columns([1, 1, 6])
     if newer.button("Newer", disabled=not state.audit_before, width="stretch"):
         state.audit_before.pop()
         st.rerun()
@@ -134,10 +137,11 @@ def _turn(events: tuple[AuditEvent, ...], total: int) -> None:
         st.rerun()
 
 
-def _downloads(context: Context, wanted: AuditFilter) -> None:
+def _downloads(
+    context: Context, wanted: AuditFilter, left: DeltaGenerator, right: DeltaGenerator
+) -> None:
     audit, person = context.services.audit, context.reader
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    left, right, _ = st.columns([1, 1, 4])
     with left:
         st.download_button(
             "These as CSV",

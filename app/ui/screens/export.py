@@ -24,12 +24,6 @@ FORMAT_TITLES: dict[ExportFormat, str] = {
     "parquet": "Parquet",
     "coco": "COCO (boxes)",
 }
-_STYLE = """
-<style>
-.ddad-rows td { padding: .28rem 1.1rem .28rem 0; white-space: nowrap; font-size: .95rem;
-  border-bottom: 1px solid var(--ddad-line); font-variant-numeric: tabular-nums; }
-</style>
-"""
 LARGEST_BYTES = 200_000_000
 """Of a download: the browser's copy lies in the server's memory while the page is open."""
 
@@ -140,12 +134,11 @@ def _counts(context: Context, wish: ExportWish) -> dict[str, int]:
     counts = exporting.counts(person, wish.rows)
     lines = "".join(
         f"<tr><td>{html.escape(table.name.replace('_', ' ').capitalize())}</td>"
-        f'<td style="text-align:right"><span class="ddad-figure">{counts[table.name]:,} rows'
-        f'</span></td><td class="ddad-muted">{html.escape(table.title)}</td></tr>'
+        f'<td class="ddad-figure">{counts[table.name]:,} rows</td>'
+        f'<td class="words ddad-muted">{html.escape(table.title)}</td></tr>'
         for table in exporting.tables(person)
     )
-    st.html(_STYLE)
-    st.html(f'<table class="ddad-rows">{lines}</table>')
+    st.html(f'<table class="ddad-table" aria-label="Rows of each table">{lines}</table>')
     if not counts["reads"]:
         st.info(
             "There is no read yet; reads and boxes are empty."

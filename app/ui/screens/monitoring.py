@@ -37,10 +37,15 @@ def show(context: Context) -> None:
     if not calibrated:
         st.info("No installed model is calibrated, so there is nothing to watch.")
         return
+    first = context.services.models.choose(None).name
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         name = st.selectbox(
-            "Model", calibrated, format_func=lambda n: models[n].title, key="monitored-model"
+            "Model",
+            calibrated,
+            index=calibrated.index(first) if first in calibrated else 0,
+            format_func=lambda n: models[n].title,
+            key="monitored-model",
         )
     overview = context.services.monitoring.overview(context.reader, name)
     with right:
@@ -230,7 +235,7 @@ def _drift(title: str, found: Drift | None, empty: str, key: str) -> None:
         st.dataframe(
             table,
             hide_index=True,
-            height=min(280, 38 + 35 * len(table)),
+            height="auto" if len(table) < 7 else 245,
             column_config={
                 "Median score": st.column_config.NumberColumn(format="%.3g"),
                 "KS distance": st.column_config.NumberColumn(format="%.2f"),
@@ -301,12 +306,15 @@ def _groups(overview: Overview) -> None:
         return
     table = pd.DataFrame(
         [
-            (g.kind, g.name, g.n, g.median, f"{g.flagged.value:.0%}", _interval(g.flagged))
+            (g.kind, g.name, g.n, g.median, 100 * g.flagged.value, _interval(g.flagged))
             for g in overview.groups
         ],
         columns=["Of", "Which", "Cases", "Median score", "Flagged", "95 % CI"],
     )
-    form = {"Median score": st.column_config.NumberColumn(format="%.3g")}
+    form = {
+        "Median score": st.column_config.NumberColumn(format="%.3g"),
+        "Flagged": st.column_config.NumberColumn(format="%.0f%%"),
+    }
     st.dataframe(table, hide_index=True, column_config=form)
     st.caption(
         "Scanners are named by keyed pseudonyms; images taken in by older versions, and files "

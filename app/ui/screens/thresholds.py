@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import streamlit as st
 
 from app.services.measures import Measures
@@ -41,10 +43,10 @@ def show(context: Context) -> None:
         if point.set_at
         else f"the model's own: {point.policy.lower()}"
     )
-    st.html(f'<div class="ddad-facts">{decision.labelled(evidence)}</div>')
-    st.caption(
-        f"Made for {models[name].population}. In force: {evidence.score_title} ≥ "
-        f"{point.threshold:.4g}, {origin}."
+    st.html(
+        f'<div class="ddad-facts">{decision.labelled(evidence)}</div>'
+        f'<div class="ddad-facts">Made for {html.escape(models[name].population)}. In force: '
+        f"{evidence.score_title} ≥ {point.threshold:.4g}, {html.escape(origin, quote=False)}.</div>"
     )
     if not len(evidence.scores) and not len(evidence.unlabelled):
         st.info("This model has scored no case yet. Open one with it on the Review screen.")

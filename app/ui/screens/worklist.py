@@ -29,7 +29,7 @@ def show(context: Context) -> None:
         st.toast(notice)
     _come_back(state)
     above = st.container()
-    under = st.columns([6, 3.4, 1.5, 1], vertical_alignment="center")
+    under = st.columns([5.2, 3.2, 1.9, 1.2], vertical_alignment="center")
     with under[2]:
         state.unaided = _unaided(context, state.unaided)
     with above:

@@ -13,15 +13,15 @@ function makeNotice(stay) {
   box.className = "ddad-session-notice";
   box.style.cssText =
     "position:fixed;right:1rem;bottom:1rem;z-index:1000000;display:none;max-width:22rem;" +
-    "padding:.8rem 1rem;border-radius:4px;background:#2a2113;color:#f0c48a;" +
-    "border:1px solid #6b4f22;font:14px/1.5 system-ui,sans-serif";
+    "padding:.8rem 1rem;border-radius:4px;background:var(--ddad-warn-page);color:var(--ddad-warn-text);" +
+    "border:1px solid var(--ddad-warn-line);font:14px/1.5 system-ui,sans-serif";
   const words = document.createElement("p");
   words.style.margin = "0 0 .6rem";
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Stay signed in";
   button.style.cssText =
-    "padding:.45rem .8rem;border:0;border-radius:4px;background:#4fb3bf;color:#06181b;" +
+    "padding:.45rem .8rem;border:0;border-radius:4px;background:var(--ddad-accent);color:var(--ddad-on-accent);" +
     "font:inherit;font-weight:600;cursor:pointer";
   button.addEventListener("click", stay);
   box.append(words, button);

@@ -29,8 +29,9 @@ def choose(context: Context) -> EvidenceChoice:
     with left:
         titles: dict[str, Source] = {SOURCE_TITLES[s]: s for s in ("reads", "reference")}
         title = st.segmented_control(
-            "Measured against", list(titles), default=next(iter(titles)), required=True
-        )
+            "Measured against", list(titles), default=next(iter(titles)), required=True,
+            key="evidence-source",
+        )  # fmt: skip
     with right, st.popover("Which reads count", width="stretch", icon=":material/tune:"):
         return _which(context, titles[title])
 

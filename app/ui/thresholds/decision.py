@@ -175,15 +175,16 @@ def _tiles(
     normals = counts.false_positive + counts.true_negative
     abnormals = counts.true_positive + counts.false_negative
     worth, why = context.services.tuning.predictive(effect, prevalence)
+    at = f"at {100 * prevalence:.3g} % prevalence"
     first, second = st.columns(4), st.columns(4)
     with first[0]:
         estimate("Sensitivity", counts.sensitivity, f"{counts.true_positive:,} of {abnormals:,}")
     with first[1]:
         estimate("Specificity", counts.specificity, f"{counts.true_negative:,} of {normals:,}")
     with first[2]:
-        estimate(f"PPV at {prevalence:.3g} prevalence", worth and worth.ppv, "" if worth else why)
+        estimate(f"PPV {at}", worth and worth.ppv, "" if worth else why)
     with first[3]:
-        estimate(f"NPV at {prevalence:.3g} prevalence", worth and worth.npv)
+        estimate(f"NPV {at}", worth and worth.npv)
     with second[0]:
         _a_day(flags_a_day(evidence, effect.flagged, effect.scored, stated))
     with second[1]:

@@ -82,6 +82,7 @@ def _curves(measures: Measures, effect: ThresholdEffect, prevalence: float) -> N
         )
         said(found.why_not or f"AUC {with_interval(evidence.auc)}, DeLong's interval.")
     with right:
+        drawn = st.container()  # level with the curve beside it
         own = st.toggle(
             "At the prevalence of the labelled cases",
             value=False,
@@ -92,15 +93,16 @@ def _curves(measures: Measures, effect: ThresholdEffect, prevalence: float) -> N
         if curve.found is None:
             said(curve.why_not)
             return
-        st.plotly_chart(
-            precision_figure(curve.found, recall=counts.sensitivity.value),
-            config=CHART_CONFIG,
-            key="precision-recall",
-        )
-        said(
-            f"Average precision {with_interval(curve.found.average_precision)} at a prevalence of "
-            f"{curve.found.prevalence:.1%}."
-        )
+        with drawn:
+            st.plotly_chart(
+                precision_figure(curve.found, recall=counts.sensitivity.value),
+                config=CHART_CONFIG,
+                key="precision-recall",
+            )
+            said(
+                f"Average precision {with_interval(curve.found.average_precision)} at a prevalence "
+                f"of {curve.found.prevalence:.1%}."
+            )
     said("Bands hold 95 % at each point (bootstrap), not the whole curve at once.")
 
 

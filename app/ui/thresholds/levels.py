@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
 
 from app.services.evidence import Source
 from app.services.levels import LevelEvidence, LevelPolicy, PixelChoice
-from app.services.operating_change import change_of_level
+from app.services.models import OperatingPointInForce
 from app.services.people import Action
 from app.services.tuning_evidence import TuningEvidence
 from app.ui.charts import froc_figure
 from app.ui.chrome import figure, warnings
 from app.ui.context import Context
 from app.ui.session import session
+from app.ui.thresholds.level_change import change_bar, in_words, versions
 from app.ui.thresholds.words import said
 
 CHART_CONFIG = {"displayModeBar": False}
@@ -26,12 +28,12 @@ POLICIES: dict[str, LevelPolicy] = {
 }
 
 
-def show(context: Context, evidence: TuningEvidence) -> PixelChoice | None:
-    """Draw the part; the level chosen, or None."""
+def show(context: Context, evidence: TuningEvidence) -> None:
+    """Draw the part: a map looked through, a level chosen, and put in force."""
     maps = context.services.levels.maps(evidence.model)
     if not maps:
         said("This model has no maps.")
-        return None
+        return
     columns = st.columns([1.4, 1.8, 1.4, 3], vertical_alignment="bottom")
     with columns[0]:
         name = st.selectbox("Map", list(maps), format_func=lambda n: maps[n], key="level-map")
@@ -59,62 +61,48 @@ def show(context: Context, evidence: TuningEvidence) -> PixelChoice | None:
             "A region of the map at or above its level hits a finding if its highest point lies "
             "in the box. “Look through” takes some seconds."
         )
-        return None
-    return _chosen(context, evidence, found)
+    else:
+        _chosen(context, evidence, found, boxes)
+    versions(context, evidence, name, found, boxes)
 
 
-def _chosen(context: Context, evidence: TuningEvidence, found: LevelEvidence) -> PixelChoice | None:
+def _chosen(context: Context, evidence: TuningEvidence, found: LevelEvidence, boxes: str) -> None:
+    in_force = context.services.models.levels(found.model)[found.map_name]
     left, right = st.columns([2, 3], gap="medium")
     with left:
         said(found.sentence)
         policy = POLICIES[st.selectbox("Choose by", list(POLICIES), key="level-policy")]
-        chosen = context.services.levels.choose(found, policy, _value(found, policy))
-        _expected(found, chosen)
+        chosen = context.services.levels.choose(found, policy, _value(found, in_force, policy))
+        _expected(found, in_force, chosen)
+        if chosen.choice.level is not None and Action.SET_OPERATING_POINT in context.allowed:
+            change_bar(context, evidence, found, chosen, boxes)
     with right:
         level = chosen.choice.level
         st.plotly_chart(
             froc_figure(found.traced, level=level), config=CHART_CONFIG, key="level-froc"
         )
-    if level is None:
-        return None
-    if Action.SET_OPERATING_POINT in context.allowed:
-        with left:
-            _ask(context, evidence, found, chosen)
-    return chosen
 
 
-def _ask(
-    context: Context, evidence: TuningEvidence, found: LevelEvidence, chosen: PixelChoice
-) -> None:
-    """Ask for the level to be put in force: it is then what the viewer starts the map with."""
-    in_force = context.services.models.levels(found.model)[found.map_name]
-    st.caption(f"In force: {in_force.threshold:.3g}, which the viewer starts this map with.")
-    if st.button("Put this level in force …", key="level-change"):
-        present = context.services.levels.at(found, in_force.threshold)
-        session().change = change_of_level(
-            found.model,
-            found.map_name,
-            in_force,
-            present=present,
-            proposed=chosen.choice,
-            source=found.source_title,
-            filters=evidence.choice.on_record(),
-        )
-
-
-def _value(found: LevelEvidence, policy: LevelPolicy) -> float:
+def _value(found: LevelEvidence, in_force: OperatingPointInForce, policy: LevelPolicy) -> float:
     if policy == "falses":
         return st.number_input("False regions an image", 0.01, 20.0, 0.5, 0.1, key="level-falses")
     if policy == "findings":
         return st.number_input("Findings hit, %", 5.0, 99.0, 50.0, 5.0, key="level-findings")
     low, high = float(found.traced.levels[-1]), float(found.traced.levels[0])
-    start = min(max(found.shipped, low), high)
+    start = min(max(in_force.threshold, low), high)
     if low == high:
         return low
-    return st.slider("Level", low, high, start, (high - low) / 200, key=f"level-{found.map_name}")
+    step = (high - low) / 200
+    return st.slider(
+        "Level", low, high, start, step,
+        # As many decimals as tell one step from the next.
+        format=f"%.{max(0, math.ceil(-math.log10(step)))}f",
+        # A new version in force starts the slider there.
+        key=f"level-{found.map_name}-{in_force.version}",
+    )  # fmt: skip
 
 
-def _expected(found: LevelEvidence, chosen: PixelChoice) -> None:
+def _expected(found: LevelEvidence, in_force: OperatingPointInForce, chosen: PixelChoice) -> None:
     choice = chosen.choice
     if choice.level is None:
         warnings([choice.why_not])
@@ -125,7 +113,7 @@ def _expected(found: LevelEvidence, chosen: PixelChoice) -> None:
         figure(
             f"Level of {found.title}",
             f"{choice.level:.3g}",
-            f"the model's own: {found.shipped:.3g}{unit}",
+            f"in force: {in_force.threshold:.3g}{unit}, {in_words(in_force)}",
         )
     with two:
         _tile("Findings hit", choice.lesion_sensitivity, f"n = {choice.n_findings}")

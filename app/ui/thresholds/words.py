@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import streamlit as st
 
@@ -27,12 +27,31 @@ def with_interval(found: Estimate | None, digits: int = 3) -> str:
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, label: str = "") -> None:
-    """A small table; numbers stand to the right."""
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
-    )
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    label: str = "",
+    words: Collection[str] = (),
+) -> None:
+    """A small table; numbers stand to the right.
+
+    Args:
+        heads: Of its columns.
+        rows: Texts, as many as heads.
+        label: What it is called where it cannot be seen.
+        words: Heads of those columns that hold words, not numbers.
+    """
+    sides = [' class="words"' if text in words else "" for text in heads]
+
+    def cells(kind: str, texts: Sequence[str]) -> str:
+        return "".join(
+            f"<{kind}{side}>{html.escape(text)}</{kind}>"
+            for side, text in zip(sides, texts, strict=True)
+        )
+
+    head = cells("th", heads)
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     name = f' aria-label="{html.escape(label)}"' if label else ""
     st.html(f'<table class="ddad-table"{name}><tr>{head}</tr>{body}</table>')
 
