@@ -24,12 +24,10 @@ RATIO = "ratio"
 
 LARGEST_SIDE = 64
 """Of what the networks look at; larger inputs are averaged down to at most this side."""
-STRIDE = 4
-"""Pixels between neighbouring places of evidence."""
-FIELD_RADIUS = 0.92
-FIELD_POWER = 2.5
-"""The field is |x|^p + |y|^p <= r^p, x and y from -1 to 1: it leaves out a ninth of each side at
-every corner, and a twenty-fifth at the border."""
+FIELD_RADIUS = 0.94
+FIELD_POWER = 3.0
+"""The field is |x|^p + |y|^p <= r^p, x and y from -1 to 1: squares of an eighth of the side in
+the corners lie outside it, and so does 3 % of the side along each border."""
 WIDTHS = (16, 32, 64)
 
 
@@ -89,10 +87,10 @@ class RatioNetwork(nn.Module):
         self.stem = nn.Conv2d(1, small, 3, stride=2, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(small)
         self.body = nn.Sequential(
-            Residual(small, small),
             Residual(small, middle, stride=2),
             Residual(middle, middle),
-            Residual(middle, wide),
+            Residual(middle, wide, stride=2),
+            Residual(wide, wide),
         )
         self.head = nn.Conv2d(wide, 1, 1)
 
@@ -106,7 +104,7 @@ class RatioNetwork(nn.Module):
             images = functional.adaptive_avg_pool2d(images, self.side)
         seen = normalise_field(images, field_of(self.side, images.device))
         x = functional.relu(self.stem_norm(self.stem(seen)), inplace=True)
-        evidence = self.head(self.body(x))  # (B, 1, side / 4, side / 4)
+        evidence = self.head(self.body(x))  # (B, 1, side / 8, side / 8)
         maps = functional.interpolate(
             evidence, size=(self.size, self.size), mode="bilinear", align_corners=False
         ).squeeze(1)

@@ -13,6 +13,7 @@ SCORE_TITLES = {
     "a_rec": "A_rec (ensemble)",
     "a_intra": "A_intra",
     "a_inter": "A_inter",
+    "a_ratio": "A_ratio",
     "r_intra": "R_intra",
     "r_dual": "R_dual",
     "c_rec": "A_rec, calibrated by place",
@@ -30,6 +31,7 @@ MAP_TITLES = {
     "c_rec": "A_rec by place",
     "r_dual": "R_dual",
     "r_intra": "R_intra",
+    "ratio": "A_ratio",
 }
 """Every map there is, in the order a reader is offered them. ``c_``: calibrated by place, that is
 by how many standard deviations a pixel lies above the calibration normals at the same place."""

@@ -31,8 +31,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "scores": (
         "case", "sha256", "model", "model_hash", "a_rec", "a_rec_single", "a_intra", "a_inter",
-        "r_dual", "r_intra", "c_rec", "c_intra", "c_inter", "score_name", "score", "p_value",
-        "percentile", "warnings", "seconds", "scored_at",
+        "r_dual", "r_intra", "c_rec", "c_intra", "c_inter", "a_ratio", "score_name", "score",
+        "p_value", "percentile", "warnings", "seconds", "scored_at",
     ),
     "boxes": (
         "box_id", "read_id", "case", "sha256", "reader", "revision", "current", "index", "x", "y",
@@ -227,6 +227,7 @@ def _score(score: ScoreRecord, image: ImageRecord) -> Row:
         "c_rec": score.c_rec,
         "c_intra": score.c_intra,
         "c_inter": score.c_inter,
+        "a_ratio": score.a_ratio,
         "score_name": score.score_name,
         "score": score.score,
         "p_value": score.p_value,

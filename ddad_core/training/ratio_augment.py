@@ -7,9 +7,13 @@ until it tells nothing. Every draw comes from the generator that is given.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
+
+Drawn = Callable[..., torch.Tensor]
+"""Further dimensions -> (B, ...) of numbers uniform in -1 to 1."""
 
 TURN = math.radians(10)
 SCALE = 0.12
@@ -39,7 +43,7 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return _hidden(varied, drawn, side)
 
 
-def _moved(images: torch.Tensor, drawn) -> torch.Tensor:  # noqa: ANN001
+def _moved(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
     angle, scale = drawn() * TURN, torch.exp(drawn() * SCALE)
     mirror = torch.where(drawn() < 0, -1.0, 1.0)
     turn = torch.stack(
@@ -53,7 +57,7 @@ def _moved(images: torch.Tensor, drawn) -> torch.Tensor:  # noqa: ANN001
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _blurred(images: torch.Tensor, drawn) -> torch.Tensor:  # noqa: ANN001
+def _blurred(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
     """Half of the images mixed with their 3 x 3 mean, as coarser sampling or compression does."""
     share = drawn(1, 1, 1).clamp(min=0)
     smooth = functional.avg_pool2d(
@@ -62,7 +66,7 @@ def _blurred(images: torch.Tensor, drawn) -> torch.Tensor:  # noqa: ANN001
     return images + share * (smooth - images)
 
 
-def _hidden(images: torch.Tensor, drawn, side: int) -> torch.Tensor:  # noqa: ANN001
+def _hidden(images: torch.Tensor, drawn: Drawn, side: int) -> torch.Tensor:
     at = (torch.arange(side) + 0.5) * (2 / side) - 1
     half_height, half_width = (0.1 + 0.2 * drawn(1, 1).abs() for _ in range(2))
     rows = ((at.view(1, -1, 1) - drawn(1, 1)).abs() < half_height).float()

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
 from ddad_core.errors import TrainingError
 from ddad_core.imaging.geometry import normalise
-from ddad_core.ratio import RatioNetwork, pooled
+from ddad_core.ratio import LARGEST_SIDE, RatioNetwork, field_of, normalise_field, pooled
 from ddad_core.training.checkpoints import load_checkpoint, save_checkpoint
 from ddad_core.training.ratio_augment import augment
 from ddad_core.training.ratio_risk import ratio_risk
@@ -223,7 +224,7 @@ def _train_member(
     tell: Callable[[int, float], None],
 ) -> _Member:
     normal, unlabeled = (
-        torch.from_numpy(normalise(images[fold != k])).unsqueeze(1)
+        _shown(images[fold != k])
         for images, fold in zip((sets.normal, sets.unlabeled), folds, strict=True)
     )
     weights = torch.from_numpy(np.asarray(sets.weights)[folds[0] != k].astype(np.float32))
@@ -251,14 +252,12 @@ def _train_member(
             n, u = (order[step * size : (step + 1) * size] for order in orders)
             batch = augment(torch.cat([normal[n], unlabeled[u]]), generator)
             z = pooled(network(batch))
-            risk, descent = ratio_risk(
-                z[:size], z[size:], weights[n], config.floor_share
-            )
+            risk, descent = ratio_risk(z[:size], z[size:], weights[n], config.floor_share)
             optimiser.zero_grad(set_to_none=True)
             descent.backward()
             optimiser.step()
             schedule.step()
-            total += float(risk)
+            total += float(risk.detach())
         mean = total / steps
         if not np.isfinite(mean):
             problem = f"The risk of ratio network {k} is {mean} in epoch {epoch + 1}."
@@ -268,9 +267,22 @@ def _train_member(
         if len(member.losses) % CHECKPOINT_EVERY == 0 or len(member.losses) == config.epochs:
             _save(member, optimiser, schedule, path, digest)
         tell(len(member.losses), mean)
-    member.network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    member.network = network.to(memory_format=torch.contiguous_format)
     member.network.eval().requires_grad_(False)
     return member
+
+
+def _shown(images: np.ndarray) -> torch.Tensor:
+    """What the networks see of images, uint8 (N, S, S) -> (N, 1, side, side) in [-1, 1].
+
+    Taken before the images are varied: a shift must not bring into the field what lies outside.
+    """
+    side = min(images.shape[-1], LARGEST_SIDE)
+    parts = []
+    for part in np.array_split(images, max(1, len(images) // 64)):
+        small = functional.adaptive_avg_pool2d(torch.from_numpy(normalise(part))[:, None], side)
+        parts.append((normalise_field(small, field_of(side)) / 3).clamp(-1, 1))
+    return torch.cat(parts)
 
 
 _MAKING = threading.Lock()
