@@ -23,6 +23,7 @@ SCORE_TITLES = {
 """Every score there is. A score is the mean of its map: a_inter of inter, r_dual of r_dual."""
 
 MAP_TITLES = {
+    "ratio": "A_ratio",
     "inter": "A_inter",
     "c_inter": "A_inter by place",
     "intra": "A_intra",
@@ -31,7 +32,6 @@ MAP_TITLES = {
     "c_rec": "A_rec by place",
     "r_dual": "R_dual",
     "r_intra": "R_intra",
-    "ratio": "A_ratio",
 }
 """Every map there is, in the order a reader is offered them. ``c_``: calibrated by place, that is
 by how many standard deviations a pixel lies above the calibration normals at the same place."""

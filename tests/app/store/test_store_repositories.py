@@ -173,6 +173,7 @@ def test_score_that_is_put_replaces_the_one_before(store, image, new_score):
             )
         )
     assert (second.id, second.score, second.r_dual, second.c_inter) == (first.id, 0.9, 0.9, -0.25)
+    assert (second.value("a_ratio"), first.a_ratio) == (-1.5, None)
     assert (first.r_dual, first.value("a_rec"), second.value("r_dual")) == (None, 0.4, 0.9)
     with store.reading() as repos:
         assert repos.scores.list_all() == [second, other]
