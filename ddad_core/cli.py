@@ -121,7 +121,7 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--size", type=int, help="side of the input, times 16 (64; A_ratio: the model's own)"
     )
-    parser.add_argument("--members", type=int, default=3, help="K, networks a module")
+    parser.add_argument("--members", type=int, help="K, networks a module, 3; of A_ratio 5")
     parser.add_argument("--epochs", type=int, help="250, of A_ratio 25")
     parser.add_argument("--batch-size", type=int, help="64, of A_ratio 32 of each set")
     parser.add_argument("--learning-rate", type=float, help="5e-4, of A_ratio 4e-3")
