@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
         loaded["calibration"],
         trained=trained,
         test=test,
-        unlabeled=len(unlabeled),
+        manifest=data,
         shortcuts=shortcuts,
         primary=arguments.primary or "a_ratio",
         default_map=arguments.default_map,

@@ -13,6 +13,7 @@ from ddad_core.ratio import RATIO, RATIO_FILE, pack_ratio
 from ddad_core.registry import Model
 from ddad_core.scoring import BatchScores, Extras, score_grey
 from ddad_core.training.folder import file_facts, write_folder
+from ddad_core.training.manifest import Manifest
 from ddad_core.training.pack import check_new, map_displays, operating_point
 from ddad_core.training.ratio_report import statement_of
 from ddad_core.training.ratio_train import TrainedRatio
@@ -30,7 +31,7 @@ def pack_with_ratio(
     *,
     trained: TrainedRatio | None,
     test: TwoSampleTest | None,
-    unlabeled: int,
+    manifest: Manifest,
     shortcuts: dict[str, Any] | None = None,
     primary: str = "a_ratio",
     default_map: str = "",
@@ -47,7 +48,7 @@ def pack_with_ratio(
         calibration: Calibration normals, uint8 (N, S, S).
         trained: The networks, or None where D_u was too small to train any.
         test: Of held-apart scores, or None likewise.
-        unlabeled: Images of D_u.
+        manifest: What D_n and D_u are, and no patient of the model's own test part in them.
         shortcuts: The shortcut report.
         primary: The score the operating point is stated for.
         default_map: The map a reader is shown first; that of the primary score if empty.
@@ -85,7 +86,10 @@ def pack_with_ratio(
         "operating_point": operating_point(judged, np.asarray(reference[judged])),
         "ratio": {
             "estimand": ESTIMAND,
-            "statement": statement_of(test, unlabeled),
+            "statement": statement_of(test, len(manifest.role("unlabeled"))),
+            "manifest": f"{manifest.name}.csv",
+            "manifest_sha256": manifest.sha256,
+            "counts": manifest.counts(),
             "two_sample": None if test is None else {**asdict(test), "differ": test.differ},
             "training": _training(trained),
             "shortcuts": shortcuts,
