@@ -32,6 +32,10 @@ written by those commands; do not edit them by hand.
 <!-- localization:start -->
 <!-- localization:end -->
 
+## The density ratio
+<!-- ratio:start -->
+<!-- ratio:end -->
+
 ## Experiments
 <!-- experiments:start -->
 <!-- experiments:end -->

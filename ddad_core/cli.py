@@ -111,12 +111,20 @@ def _add_train(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder the paths start from")
     parser.add_argument("--name", required=True, help="of the model")
     parser.add_argument("--title", default="", help="of the model, for people")
-    parser.add_argument("--network", default="ae-u", choices=("ae", "ae-u", "memae"))
-    parser.add_argument("--size", type=int, default=64, help="side of the input, times 16")
-    parser.add_argument("--members", type=int, default=3, help="K, networks a module")
-    parser.add_argument("--epochs", type=int, default=250)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument(
+        "--network",
+        default="ae-u",
+        choices=("ae", "ae-u", "memae", "ratio"),
+        help="ratio: add A_ratio to the model given with --beside",
+    )
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="model that gets A_ratio")
+    parser.add_argument(
+        "--size", type=int, help="side of the input, times 16 (64; A_ratio: the model's own)"
+    )
+    parser.add_argument("--members", type=int, help="K, networks a module, 3; of A_ratio 5")
+    parser.add_argument("--epochs", type=int, help="250, of A_ratio 25")
+    parser.add_argument("--batch-size", type=int, help="64, of A_ratio 32 of each set")
+    parser.add_argument("--learning-rate", type=float, help="5e-4, of A_ratio 4e-3")
     parser.add_argument("--seed", type=int, default=2022)
     parser.add_argument(
         "--refine",
@@ -178,7 +186,7 @@ def _add_familiarity(sub: argparse._SubParsersAction) -> None:
 
 def _calibration_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--primary", default="a_inter", choices=tuple(SCORE_TITLES), help="score that judges"
+        "--primary", choices=tuple(SCORE_TITLES), help="score that judges (a_inter, or a_ratio)"
     )
     parser.add_argument(
         "--default-map", default="", choices=("", *MAP_TITLES), help="map shown first"

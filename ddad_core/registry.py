@@ -19,6 +19,7 @@ from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.familiarity import FAMILIARITY_FILE, Familiarity, unpack_familiarity
 from ddad_core.networks import build_network
+from ddad_core.ratio import RATIO_FILE, RatioNetwork, unpack_ratio
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, unpack_refinement
 
 PLACES_FILE = "places.safetensors"
@@ -37,6 +38,7 @@ class Model:
         places: The calibration normals' maps, place by place, or None.
         folder: Where it was loaded from.
         familiarity: The check of pictures unlike the training normals, or None.
+        ratio: The networks of A_ratio; none if the model has no such score.
     """
 
     card: Card
@@ -46,6 +48,7 @@ class Model:
     places: PlaceReference | None = None
     folder: Path = Path()
     familiarity: Familiarity | None = None
+    ratio: tuple[RatioNetwork, ...] = ()
 
 
 def load_model(folder: Path) -> Model:
@@ -68,7 +71,10 @@ def load_model(folder: Path) -> Model:
     familiarity = None
     if FAMILIARITY_FILE in card.files:
         familiarity = unpack_familiarity(_checked_bytes(folder / FAMILIARITY_FILE, card))
-    return Model(card, a, b, refiners, places, folder, familiarity)
+    ratio: tuple[RatioNetwork, ...] = ()
+    if RATIO_FILE in card.files:
+        ratio = unpack_ratio(_checked_bytes(folder / RATIO_FILE, card), card.input_size)
+    return Model(card, a, b, refiners, places, folder, familiarity, ratio)
 
 
 def pack_places(places: PlaceReference) -> bytes:

@@ -13,6 +13,7 @@ SCORE_TITLES = {
     "a_rec": "A_rec (ensemble)",
     "a_intra": "A_intra",
     "a_inter": "A_inter",
+    "a_ratio": "A_ratio",
     "r_intra": "R_intra",
     "r_dual": "R_dual",
     "c_rec": "A_rec, calibrated by place",
@@ -22,6 +23,7 @@ SCORE_TITLES = {
 """Every score there is. A score is the mean of its map: a_inter of inter, r_dual of r_dual."""
 
 MAP_TITLES = {
+    "ratio": "A_ratio",
     "inter": "A_inter",
     "c_inter": "A_inter by place",
     "intra": "A_intra",

@@ -63,6 +63,7 @@ _SCORES = tuple(
     for name in (
         "a_rec", "a_rec_single", "a_intra", "a_inter", "r_dual", "r_intra", "c_rec", "c_intra",
         "c_inter",
+        "a_ratio",
     )
 )  # fmt: skip
 TABLES: dict[TableName, ExportTable] = {

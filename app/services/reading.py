@@ -43,6 +43,7 @@ MAP_HINTS = {
     "c_rec": f"A_rec in {_BY_PLACE}",
     "r_dual": "A_inter and A_intra refined by a network trained on synthetic anomalies, 0 to 1",
     "r_intra": "A_intra refined by a network trained on synthetic anomalies, 0 to 1",
+    "ratio": "Evidence that the image is one of D_u and not of D_n, as a log ratio of densities",
 }
 """What each map shows, for who chooses one."""
 

@@ -149,6 +149,7 @@ def new_score(image: ImageRecord, card: Card, result: ScoreResult, seconds: floa
         c_rec=result.scores.get("c_rec"),
         c_intra=result.scores.get("c_intra"),
         c_inter=result.scores.get("c_inter"),
+        a_ratio=result.scores.get("a_ratio"),
         score_name=result.primary,
         score=result.score,
         p_value=result.p_value,

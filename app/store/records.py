@@ -187,6 +187,7 @@ class NewScore:
         c_rec: A_rec calibrated by place.
         c_intra: A_intra calibrated by place.
         c_inter: A_inter calibrated by place.
+        a_ratio: The estimated log density ratio of D_u and D_n.
     """
 
     image_id: int
@@ -207,6 +208,7 @@ class NewScore:
     c_rec: float | None = None
     c_intra: float | None = None
     c_inter: float | None = None
+    a_ratio: float | None = None
 
     def value(self, name: str) -> float | None:
         """The score of that name (``ddad_core.vocabulary``); None if the model has none."""

@@ -144,6 +144,7 @@ class ScoreRow(Base):
     c_rec: Mapped[float | None]
     c_intra: Mapped[float | None]
     c_inter: Mapped[float | None]
+    a_ratio: Mapped[float | None]
     score_name: Mapped[str]
     score: Mapped[float]
     p_value: Mapped[float]

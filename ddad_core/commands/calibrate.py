@@ -22,7 +22,7 @@ def run(arguments: Namespace) -> int:
         model,
         grey["calibration"],
         source={"manifest": f"{data.name}.csv", "manifest_sha256": data.sha256},
-        primary=arguments.primary,
+        primary=arguments.primary or "a_inter",
         default_map=arguments.default_map,
     )
     print(f"{folder}: {model.card.name} calibrated on {len(grey['calibration'])} normals.")

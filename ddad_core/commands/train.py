@@ -5,31 +5,28 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from ddad_core.commands import train_ratio
 from ddad_core.errors import ModelError, TrainingError
 
 
 def run(arguments: Namespace) -> int:
     """`ddad train`."""
+    if arguments.network == "ratio":
+        return train_ratio.run(_named(arguments))
     from ddad_core.scoring import resolve_device
     from ddad_core.training import images, loop, pack, refine
     from ddad_core.training.manifest import load_manifest
 
-    if Path(arguments.name).name != arguments.name:
-        problem = f"--name is {arguments.name!r}; a model's name has no folder in it."
-        raise TrainingError(problem, "Give a plain name, and the folder with --weights.")
-    folder = arguments.weights / arguments.name
+    folder = _named(arguments).weights / arguments.name
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
         raise ModelError(problem, "Give another --name, or remove the folder yourself.")
-    config = loop.TrainingConfig(
-        network=arguments.network,
-        size=arguments.size,
-        members=arguments.members,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-    )
+    given = {
+        name: value
+        for name in ("size", "members", "epochs", "batch_size", "learning_rate", "seed")
+        if (value := getattr(arguments, name)) is not None
+    }
+    config = loop.TrainingConfig(network=arguments.network, **given)
     if config.members < 2:
         problem = f"--members is {config.members}; one network alone has no A_intra."
         raise TrainingError(problem, "Train 2 or more networks a module; the method has 3.")
@@ -63,7 +60,7 @@ def run(arguments: Namespace) -> int:
         calibration=grey["calibration"],
         title=arguments.title,
         refinement=refinement,
-        primary=arguments.primary,
+        primary=arguments.primary or pack.PRIMARY,
         default_map=arguments.default_map,
         normals=grey["normal"],
     )
@@ -73,6 +70,18 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
+def _named(arguments: Namespace) -> Namespace:
+    """The arguments, once the model's name is seen to be a plain one.
+
+    Raises:
+        TrainingError: There is a folder in it.
+    """
+    if Path(arguments.name).name != arguments.name:
+        problem = f"--name is {arguments.name!r}; a model's name has no folder in it."
+        raise TrainingError(problem, "Give a plain name, and the folder with --weights.")
+    return arguments
+
+
 def _check_choices(arguments: Namespace, by_place: bool) -> None:
     """Refuse a score or map that the model will not have, before it is trained.
 
@@ -80,9 +89,12 @@ def _check_choices(arguments: Namespace, by_place: bool) -> None:
         TrainingError: The option and what would be needed.
     """
     for option, name in (
-        ("--primary", arguments.primary),
+        ("--primary", arguments.primary or ""),
         ("--default-map", arguments.default_map),
     ):
+        if name in ("a_ratio", "ratio"):
+            problem = f"{option} {name} needs A_ratio."
+            raise TrainingError(problem, "Train it beside this model: --network ratio --beside.")
         if name.startswith("r_") and not arguments.refine:
             problem = f"{option} {name} needs a refinement."
             raise TrainingError(problem, "Add --refine.")

@@ -35,8 +35,8 @@ class Evaluation:
         average_precision: By score name; a useless score has n_abnormal / (n_normal + n_abnormal).
         sensitivity: By score name, at a specificity of at least 0.9 on these very cases.
         inter_minus_rec: AUC of A_inter less AUC of the ensemble's A_rec, paired.
-        delong: By score name, DeLong's paired test of A_inter, R_dual and the primary score
-            against the ensemble's A_rec.
+        delong: By score name, DeLong's paired test of A_inter, A_ratio, R_dual and the primary
+            score against the ensemble's A_rec.
         primary: Name of the score that the operating point and the statement are about.
         at_threshold: Counts at the model's own operating point.
         threshold: That operating point.
@@ -84,7 +84,11 @@ def evaluate(
     labels = np.asarray(labels)
     given = {name: np.asarray(scores[name]) for name in SCORE_TITLES if name in scores}
     aucs = {name: auc_with_interval(labels, values) for name, values in given.items()}
-    tested = [name for name in given if name in ("a_inter", "r_dual", primary) and name != "a_rec"]
+    tested = [
+        name
+        for name in given
+        if name in ("a_inter", "a_ratio", "r_dual", primary) and name != "a_rec"
+    ]
     return Evaluation(
         n_normal=int(np.sum(labels == 0)),
         n_abnormal=int(np.sum(labels == 1)),

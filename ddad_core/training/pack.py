@@ -22,6 +22,7 @@ from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.familiarity import FAMILIARITY_FILE, pack_familiarity
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
+from ddad_core.ratio import RATIO
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import (
     MODULE_FILES,
@@ -94,7 +95,7 @@ def pack_model(
         ModelError: The folder exists; weights are never edited in place.
         TrainingError: There are no calibration normals.
     """
-    _check_new(folder)
+    check_new(folder)
     if not len(calibration):
         problem = f"The manifest {manifest.name} has no calibration normals."
         raise TrainingError(problem, "Without them nothing may be called abnormal; add some.")
@@ -173,12 +174,14 @@ def recalibrate(
         ModelError: The folder exists.
         TrainingError: There are too few normals, or the model has no such score or map.
     """
-    _check_new(folder)
+    check_new(folder)
     raw = model.card.raw
     if len(calibration) < LEAST_FOR_PLACES:
         problem = f"{len(calibration)} calibration normals are too few."
         raise TrainingError(problem, f"Give {LEAST_FOR_PLACES} or more.")
-    found = score_grey(model.a, model.b, calibration, extras=Extras(model.refiners))
+    found = score_grey(
+        model.a, model.b, calibration, extras=Extras(model.refiners, ratio=model.ratio)
+    )
     places, reference = calibrate_places(found)
     files = {
         name: (model.folder / name).read_bytes() for name in raw["files"] if name != PLACES_FILE
@@ -195,7 +198,12 @@ def recalibrate(
     write_folder(folder, files, card)
 
 
-def _check_new(folder: Path) -> None:
+def check_new(folder: Path) -> None:
+    """Refuse to write over a model.
+
+    Raises:
+        ModelError: The folder exists.
+    """
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
         raise ModelError(problem, "Give another --name, or remove the folder yourself.")
@@ -218,9 +226,9 @@ def _calibration_facts(
     scores = {name: np.sort(values).tolist() for name, values in reference.scores.items()}
     return {
         "reference": {"n": n, "guarantee": GUARANTEE, "scores": scores},
-        "maps": _map_displays(reference, network),
+        "maps": map_displays(reference, network),
         "default_map": default_map or map_of_score(primary),
-        "operating_point": _operating_point(primary, reference.scores[primary]),
+        "operating_point": operating_point(primary, reference.scores[primary]),
     }
 
 
@@ -334,7 +342,8 @@ def _unpacked(data: bytes, config: TrainingConfig) -> Ensemble:
     return unpack_module(data, config.network, config.size, config.members)
 
 
-def _operating_point(primary: str, scores: np.ndarray) -> dict[str, Any]:
+def operating_point(primary: str, scores: np.ndarray) -> dict[str, Any]:
+    """Of a score, from the calibration normals' values of it, (n,), as a card states it."""
     threshold = threshold_for_normal_rate(scores, MAX_NORMAL_RATE)
     flagged = confusion(np.zeros(len(scores)), scores, threshold).flagged
     return {
@@ -347,13 +356,16 @@ def _operating_point(primary: str, scores: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
+def map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
+    """How the maps of the calibration normals are shown, by name, as a card states it."""
     plain, squared = ("σ", "σ²") if network == "ae-u" else ("grey", "grey²")
-    units = {"rec": squared, "intra": plain, "inter": plain}
+    units = {"rec": squared, "intra": plain, "inter": plain, RATIO: "log ratio"}
     displays = {}
     for name in (name for name in MAP_TITLES if name in reference.maps):
         threshold, maximum = np.percentile(reference.maps[name], [95, 99.9])
         top = float(f"{maximum:.4g}")
+        if name == RATIO:  # evidence below 0 speaks for D_n, and is no finding
+            threshold, top = max(threshold, 0.0), max(top, 1.0)
         displays[name] = {
             "threshold": float(f"{threshold:.4g}"),
             "maximum": top if top > 0 else 1.0,

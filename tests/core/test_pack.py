@@ -267,7 +267,7 @@ def test_no_calibration_normals_is_an_error(tmp_path):
 )
 def test_few_normals_are_not_flagged_by_rounding(top):
     scores = np.array([0.1, 0.2, top])  # three normals: a tenth allows none
-    point = pack._operating_point("a_inter", scores)
+    point = pack.operating_point("a_inter", scores)
     assert point["flagged"] == 0
     assert confusion(np.zeros(3), scores, point["threshold"]).flagged == 0
 

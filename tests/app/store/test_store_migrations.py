@@ -164,7 +164,7 @@ OLD_READ = (
     " saved_at) VALUES (1, 'ana', 1, 'normal', '[]', '', true, '2030-01-01')"
 )
 REGION = RejectedRegion("inter", 0.5, 1, 2, 3, 4, 0.75, 2, 3)
-NEW_COLUMNS = ("r_dual", "r_intra", "c_rec", "c_intra", "c_inter")
+NEW_COLUMNS = ("r_dual", "r_intra", "c_rec", "c_intra", "c_inter", "a_ratio")
 
 
 def move(engine, run, revision):
@@ -206,7 +206,7 @@ def test_scores_of_an_older_database_stay_and_have_no_new_ones(older, empty_url)
     assert (score.a_rec, score.a_inter, score.score, score.warnings) == (
         0.1, 0.4, 0.4, ("Lateral view.",),
     )  # fmt: skip
-    assert [score.value(name) for name in NEW_COLUMNS] == [None] * 5
+    assert [score.value(name) for name in NEW_COLUMNS] == [None] * 6
 
 
 def test_migrated_database_equals_a_fresh_one(older, empty_url, engine):

@@ -168,9 +168,12 @@ def test_score_that_is_put_replaces_the_one_before(store, image, new_score):
         first = repos.scores.add_or_get(new_score(image.id, score=0.6))
         other = repos.scores.add_or_get(new_score(image.id, model_hash="f" * 64))
         second = repos.scores.put(
-            new_score(image.id, score_name="r_dual", score=0.9, r_dual=0.9, c_inter=-0.25)
+            new_score(
+                image.id, score_name="r_dual", score=0.9, r_dual=0.9, c_inter=-0.25, a_ratio=-1.5
+            )
         )
     assert (second.id, second.score, second.r_dual, second.c_inter) == (first.id, 0.9, 0.9, -0.25)
+    assert (second.value("a_ratio"), first.a_ratio) == (-1.5, None)
     assert (first.r_dual, first.value("a_rec"), second.value("r_dual")) == (None, 0.4, 0.9)
     with store.reading() as repos:
         assert repos.scores.list_all() == [second, other]

@@ -1,0 +1,175 @@
+"""The part of docs/results.md on A_ratio, from what ``benchmarks.ratio`` measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.serving import REPOSITORY
+from ddad_core.card import list_cards
+from ddad_core.vocabulary import SCORE_TITLES
+
+COMMAND = "python -m benchmarks.ratio"
+
+
+def ratio_part(found: dict[str, Any]) -> str:
+    """Markdown of all parts that were measured."""
+    intro = (
+        f"Written by `{COMMAND} [PART...]`, given the images. AUC with 95 % interval, bootstrap "
+        "stratified by class, 2000 samples. n: normal and abnormal images."
+    )
+    parts = [intro, _shortcuts()]
+    for name, make in (
+        ("choice", _choice),
+        ("against", _against),
+        ("sweep", _sweep),
+        ("planted", _planted),
+        ("robustness", _robustness),
+        ("cost", _cost),
+    ):
+        if name in found:
+            parts.append(make(found[name]))
+    return "\n\n".join(parts)
+
+
+def _estimate(values: dict[str, Any], form: str = ".3f") -> str:
+    low, high = values["ci95"]
+    return f"{values['value']:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _n(values: dict[str, Any]) -> str:
+    return f"{values['n'][0]} + {values['n'][1]}"
+
+
+def _title(name: str) -> str:
+    return "combination without labels" if name == "combined" else SCORE_TITLES[name]
+
+
+def _choice(found: dict[str, Any]) -> str:
+    rows = [
+        [f"`{model}`", _title(name), _estimate(auc), _n(values)]
+        for model, values in found.items()
+        for name, auc in values["auc"].items()
+    ]
+    return (
+        "### On the validation part\n\nThe combination is the mean of the normal quantiles of "
+        "A_inter's, A_intra's, R_dual's and A_ratio's p-values among the calibration normals.\n\n"
+        + _table(["model", "score", "AUC", "n"], rows)
+    )
+
+
+def _against(found: dict[str, Any]) -> str:
+    rows = []
+    for model, values in found.items():
+        for name, auc in values["auc"].items():
+            rows.append([f"`{model}`", SCORE_TITLES[name], _estimate(auc), _n(values)])
+        difference = f"{_estimate(values['difference'], '+.3f')}, p {_p(values['p_value'])}"
+        rows.append([f"`{model}`", "A_ratio less A_inter, DeLong", difference, _n(values)])
+        for view, auc in values["within"].items():
+            rows.append([f"`{model}`", f"A_ratio, {view} views only", _estimate(auc), ""])
+    return "### On the test part\n\n" + _table(["model", "score", "AUC", "n"], rows)
+
+
+def _sweep(found: dict[str, Any]) -> str:
+    rows = [
+        [name, _estimate(v["auc"]), f"{v['held_apart']:.3f}", _p(v["p_value"])]
+        for name, v in found.items()
+        if name != "n"
+    ]
+    return (
+        "### Anomaly rate of D_u\n\nKermany, 64 x 64, D_u of 400 images at every rate, 560 known "
+        f"normals, K = 3; tested on {found['n'][0]} normal and {found['n'][1]} abnormal images. "
+        "The two-sample test is that of every training: D_u against D_n, held-apart scores.\n\n"
+        + _table(["abnormal in D_u", "AUC", "D_u told from D_n", "p"], rows)
+    )
+
+
+def _planted(found: dict[str, Any]) -> str:
+    rise = ", ".join(f"{colour} {value:+.4f}" for colour, value in found["rise"].items())
+    return (
+        "### A planted mark\n\nA white square of an eighth of the side in the upper left corner of "
+        f"half of D_u, in training. On {found['n']} calibration normals, such a mark moves the "
+        f"mean score, in its standard deviation among them, by: {rise}. Aim: less than 0.1."
+    )
+
+
+def _robustness(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"`{model}`",
+            change,
+            *(
+                f"{_estimate(values[name])}; {values[name]['rise']:+.2f} SD"
+                for name in ("a_inter", "a_ratio")
+            ),
+        ]
+        for model, changes in found.items()
+        for change, values in changes.items()
+    ]
+    return (
+        "### Changes that are no finding\n\nMade on the networks' input of every test image; the "
+        "AUC under it, and by how much the mean score of the normals moves, in its standard "
+        "deviation.\n\n" + _table(["model", "change", "A_inter", "A_ratio"], rows)
+    )
+
+
+def _cost(found: dict[str, Any]) -> str:
+    share = found["ratio_seconds"] / found["ddad_seconds"]
+    rows = [
+        [
+            "Training, seconds of one core: A_ratio against DDAD",
+            "under a tenth",
+            f"{found['ratio_seconds']:.0f} against {found['ddad_seconds']:.0f}: {share:.3f}",
+        ],
+        [
+            "Scoring an image in a batch of 64, one thread: a network of A_ratio against one AE-U",
+            "no slower",
+            f"{found['score_ratio_ms']:.2f} against {found['score_network_ms']:.2f} ms",
+        ],
+    ]
+    return (
+        "### Cost\n\nKermany, 64 x 64, in turns in one process; DDAD's training is its median step "
+        "times the steps of 250 epochs of six networks. A_ratio's is measured whole.\n\n"
+        + _table(["figure", "aim", "measured"], rows)
+    )
+
+
+def _shortcuts() -> str:
+    rows = []
+    for card in list_cards(REPOSITORY / "weights"):
+        section = card.raw.get("ratio") or {}
+        report = section.get("shortcuts")
+        if not report:
+            continue
+        name = f"`{card.name}`"
+        rows.append([name, "two-sample test", section["statement"]])
+        matched = ", ".join(report["matched_on"]) or "nothing is recorded"
+        rows.append([name, "D_n weighted to D_u on", matched])
+        rows += [
+            [
+                name,
+                f"D_u told from D_n within {stratum}, held apart",
+                f"{_estimate(v)}; {v['n_normal']} + {v['n_unlabeled']}",
+            ]
+            for stratum, v in report["auc_of_unlabeled_within"].items()
+        ]
+        place = report["evidence"]
+        rows.append(
+            [
+                name,
+                "share of D_u's excess evidence in the middle",
+                f"{place['share_of_middle']:.2f} on {place['area_of_middle']:.2f} of the area",
+            ]
+        )
+        mark = report["planted_mark"]
+        said = ", ".join(f"{colour} {value:+.3f} SD" for colour, value in mark.items())
+        rows.append([name, "a corner mark moves the normals by", said])
+    return "### Shortcut reports of the cards\n\n" + _table(["model", "what", "found"], rows)
