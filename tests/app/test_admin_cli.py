@@ -147,11 +147,11 @@ def test_interrupted_import_goes_on_where_it_was(
     (inbox / "0.txt").write_text("no image")
     finish, batches = IntakeService._finish, []
 
-    def interrupted(self: IntakeService, reader: Person, batch: list) -> object:
+    def interrupted(self: IntakeService, reader: Person, batch: list, name: str) -> object:
         batches.append(batch)
         if len(batches) == 4:
             raise KeyboardInterrupt
-        return finish(self, reader, batch)
+        return finish(self, reader, batch, name)
 
     with monkeypatch.context() as patch:
         patch.setattr(IntakeService, "_finish", interrupted)

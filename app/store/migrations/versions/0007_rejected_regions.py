@@ -15,7 +15,7 @@ branch_labels = None
 depends_on = None
 
 _TABLE = "rejected_regions"
-_FUNCTION = f"refuse_change_of_{_TABLE}"
+_FUNCTION = "refuse_change_of_append_only_regions"
 # As for reads and boxes, since revision 0004.
 _ERASING = "SELECT 1 FROM installation WHERE name = 'erasing'"
 
