@@ -13,7 +13,7 @@ from typing import Any, get_args
 from app.gateways.tables import Column, Kind
 from app.store.account_records import AuditAction
 from app.store.export_records import TableName
-from app.store.records import Origin, Stage, StoredAs, Verdict
+from app.store.records import Origin, PointKind, Stage, StoredAs, Verdict
 from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 Row = dict[str, Any]
@@ -110,6 +110,7 @@ TABLES: dict[TableName, ExportTable] = {
                 source="replaces_id",
             ),
             _CURRENT,
+            _other("flag", "settles", "Whether it settled a case that readers disagreed on"),
             _text("verdict", "The reader's call", *get_args(Verdict)),
             _other("integer", "confidence", "1 (guess) to 5 (certain); empty if none was given"),
             _other("texts", "findings", "Chosen findings, in the reader's order"),
@@ -146,6 +147,22 @@ TABLES: dict[TableName, ExportTable] = {
             _other("integer", "index", "Of the box in its read, from 0"),
             *_BOX,
         )),
+        ExportTable("rejected_regions", "Regions of a map that readers rejected, in image pixels", (
+            _other("integer", "region_id", "Number of the region", source="id"),
+            _other("integer", "read_id", "The revision of the read it belongs to"),
+            _CASE,
+            _SHA,
+            _READER,
+            _REVISION,
+            _CURRENT,
+            _other("integer", "index", "Of the region in its read, from 0"),
+            _text("map", "The map it is of", *MAP_TITLES.keys(), source="map_name"),
+            _other("number", "pixel_threshold", "The level the map was cut at"),
+            *(column for column in _BOX if column.name != "label"),
+            _other("number", "peak", "The highest value of the map in it"),
+            _other("number", "peak_x", "Where that is, from the image's left", "pixel"),
+            _other("number", "peak_y", "Where that is, from the image's top", "pixel"),
+        )),
         ExportTable("scores", "Scores of every case and model version", (
             _CASE,
             _SHA,
@@ -164,14 +181,22 @@ TABLES: dict[TableName, ExportTable] = {
             _other("integer", "operating_point_id", "Number of this version", source="id"),
             _MODEL,
             _HASH,
-            _text("score_name", "The score it cuts", *SCORE_TITLES.keys()),
+            _text("kind", "Of images by a score, or of the pixels of a map", *get_args(PointKind)),
+            _text("score_name", "The score it cuts; “map NAME” where it cuts a map"),
+            _text("map", "The map it cuts, or empty", *MAP_TITLES.keys(), source="map_name"),
             _other("integer", "version", "1 for the first of a score of a model"),
             _other("number", "threshold", "Scores at or above it are flagged"),
             _text("policy", "How it was chosen"),
             _text("reason", "Why it was changed"),
+            _text("override_reason", "Why it was set on less evidence than is asked for, or empty"),
             _text("set_by", "Who set it"),
+            _text("approved_by", "The second person, where one had to approve"),
+            _text("population", "Of the model, as its card has it"),
+            _text("site", "For which site"),
             _other("time", "set_at", "When"),
             _other("integer", "replaces_id", "The version before; empty for the first"),
+            _other("integer", "restores", "The version gone back to; 0: the model's own; or empty"),
+            _other("object", "evidence", "Figures in force and proposed, when it was set"),
         )),
         ExportTable("audit_events", "Who did what and when, as a chain of hashes", (
             _other("integer", "id", "1 for the first, and no number left out"),

@@ -13,6 +13,7 @@ TableName = Literal[
     "reference_boxes",
     "reads",
     "boxes",
+    "rejected_regions",
     "scores",
     "operating_points",
     "audit_events",

@@ -11,8 +11,10 @@ from sqlalchemy.orm import aliased
 
 from app.store.export_records import ExportFilter, TableName
 from app.store.ordering import by_code_point
+from app.store.region_schema import RejectedRegionRow
 from app.store.rows import plain
 from app.store.schema import AuditRow, Base, BoxRow, ImageRow, OperatingPointRow, ReadRow, ScoreRow
+from app.store.team_schema import ArbitrationRow
 
 PAGE_ROWS = 2000
 _NOT_NEEDED = ("thumbnail", "windows", "slope", "intercept", "instance")
@@ -101,9 +103,10 @@ def _with_image(child: Any) -> Callable[[Select[Any]], Select[Any]]:
     return lambda statement: statement.join_from(child, ImageRow, child.image_id == ImageRow.id)
 
 
-def _boxes(statement: Select[Any]) -> Select[Any]:
-    joined = statement.join_from(BoxRow, ReadRow, BoxRow.read_id == ReadRow.id)
-    return joined.join(ImageRow, ReadRow.image_id == ImageRow.id)
+def _with_read(child: Any) -> Callable[[Select[Any]], Select[Any]]:
+    return lambda statement: statement.join_from(child, ReadRow, child.read_id == ReadRow.id).join(
+        ImageRow, ReadRow.image_id == ImageRow.id
+    )
 
 
 def _alone(table: Any) -> Callable[[Select[Any]], Select[Any]]:
@@ -113,6 +116,8 @@ def _alone(table: Any) -> Callable[[Select[Any]], Select[Any]]:
 _CASE = (ImageRow.sha256, ImageRow.label.label("case"))
 _SIZE = (ImageRow.width.label("image_width"), ImageRow.height.label("image_height"))
 _CURRENT = (~_replaced()).label("current")
+_OF_READ = (ReadRow.image_id, ReadRow.reader, ReadRow.revision, _CURRENT)
+_SETTLES = exists().where(ArbitrationRow.read_id == ReadRow.id).label("settles")
 _REFERENCE = func.json_array_length(ImageRow.reference_boxes)
 SOURCES: dict[TableName, Source] = {
     "images": Source(ImageRow.id, _own(ImageRow, *_NOT_NEEDED), _alone(ImageRow), _of_image),
@@ -134,6 +139,7 @@ SOURCES: dict[TableName, Source] = {
             .scalar_subquery()
             .label("boxes"),
             _CURRENT,
+            _SETTLES,
         ),
         _with_image(ReadRow),
         _of_read,
@@ -144,12 +150,15 @@ SOURCES: dict[TableName, Source] = {
             *_own(BoxRow),
             *_CASE,
             *_SIZE,
-            ReadRow.image_id,
-            ReadRow.reader,
-            ReadRow.revision,
-            _CURRENT,
+            *_OF_READ,
         ),
-        _boxes,
+        _with_read(BoxRow),
+        _of_read,
+    ),
+    "rejected_regions": Source(
+        RejectedRegionRow.id,
+        (*_own(RejectedRegionRow), *_CASE, *_SIZE, *_OF_READ),
+        _with_read(RejectedRegionRow),
         _of_read,
     ),
     "scores": Source(

@@ -13,8 +13,10 @@ from sqlalchemy import Connection, Engine
 
 from app.store.engine import create_store_engine, read_only
 from app.store.errors import StoreError, as_store_error, driver_error
+from app.store.region_schema import RejectedRegionRow
 from app.store.schema import AuditRow, Base, BoxRow, ImageRow, OperatingPointRow, ReadRow, ScoreRow
 from app.store.snapshot import HOLD_SECONDS
+from app.store.team_schema import ArbitrationRow
 
 TABLES: tuple[type[Base], ...] = (
     ImageRow,
@@ -22,12 +24,18 @@ TABLES: tuple[type[Base], ...] = (
     OperatingPointRow,
     ReadRow,
     BoxRow,
+    RejectedRegionRow,
+    ArbitrationRow,
     AuditRow,
 )
 """What an export may need, without what it must not have: accounts and sessions."""
 
 _LEFT_OUT = {"images": ("thumbnail", "windows")}
-_INDEXES = {"reads": ("image_id", "reader", "revision"), "boxes": ("read_id",)}
+_INDEXES = {
+    "reads": ("image_id", "reader", "revision"),
+    "boxes": ("read_id",),
+    "arbitrations": ("read_id",),
+}
 _ATTEMPTS = 2  # the second finds the file in memory
 _INSTRUCTIONS = 20_000
 
@@ -106,7 +114,8 @@ def _copied(source: Path, state: Path, tables: Sequence[type[Base]]) -> None:
         connection.set_progress_handler(None, 0)
         for table in tables:
             name = table.__tablename__
-            connection.execute(f"CREATE UNIQUE INDEX state.{name}_id ON {name} (id)")
+            key = next(iter(table.__table__.primary_key)).name
+            connection.execute(f"CREATE UNIQUE INDEX state.{name}_key ON {name} ({key})")
             if name in _INDEXES:
                 listed = ", ".join(_INDEXES[name])
                 connection.execute(f"CREATE INDEX state.{name}_more ON {name} ({listed})")

@@ -19,7 +19,7 @@ from app.services.export_tables import TABLES
 from app.services.exporting import FORMATS, MANIFEST, ExportFilter, ExportWish
 from app.services.people import Person
 from app.services.read_draft import ReadDraft
-from app.store.records import Box
+from app.store.records import Box, RejectedRegion
 from ddad_core.errors import RequestError
 from tests.databases import Databases
 from tests.exports import ALL, exported, tables
@@ -39,6 +39,9 @@ def parsed(files: dict[str, bytes], table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
+REGION = RejectedRegion("inter", 0.5, 1, 2, 3, 4, 0.75, 2, 3)
+
+
 @pytest.fixture
 def read(loaded: Services, ids: Ids, ana: Person, ben: Person, draft: Draft) -> Services:
     """Two readers, a revision, boxes, an operating point."""
@@ -51,7 +54,7 @@ def read(loaded: Services, ids: Ids, ana: Person, ben: Person, draft: Draft) -> 
         MODEL,
         draft("abnormal", boxes=boxes, findings=("Nodule or mass", "Infiltration")),
     )
-    loaded.reading.save(ben, ids["00000150"], MODEL, draft("uncertain"))
+    loaded.reading.save(ben, ids["00000150"], MODEL, draft("uncertain", rejected=(REGION,)))
     loaded.reading.save(ben, ids["00001426"], MODEL, draft("normal"))
     return loaded
 
@@ -185,6 +188,27 @@ def test_read_is_exported_as_it_was_saved(read: Services, ids: Ids, ana: Person)
 def _history(services: Services, ids: Ids, reader: Person) -> list[Any]:
     with services.exporting._store.reading() as repositories:
         return repositories.reads.history(ids["00000150"], reader.name)
+
+
+def test_rejected_regions_and_what_settled_a_case_are_exported(
+    read: Services, ids: Ids, ben: Person, draft: Draft
+) -> None:
+    arbiter = Person("Cem", frozenset({"arbiter"}))
+    read.reading.save(ben, ids["00000150"], MODEL, draft("normal"))  # Ana says abnormal
+    settled = read.reading.save(arbiter, ids["00000150"], MODEL, draft("abnormal"))
+    tables = tables_with(read, ExportFilter())
+    (region,) = tables["rejected_regions"]
+    assert [region[n] for n in ("reader", "current", "map", "peak_x")] == [
+        ben.name,
+        False,
+        "inter",
+        2,
+    ]
+    assert [r["read_id"] for r in tables["reads"] if r["settles"]] == [settled.id]
+    assert tables_with(read, ExportFilter(readers=("Cem",)))["rejected_regions"] == []
+    (point,) = tables["operating_points"]
+    assert (point["kind"], point["map"], point["reason"]) == ("image", None, "trial")
+    assert point["evidence"]["proposed"]["threshold"] == 0.5
 
 
 def test_comments_go_along_only_where_asked_for(read: Services) -> None:
