@@ -49,7 +49,8 @@ class EvidenceChoice:
         stage: Which of a reader's reads of a case counts: the last of all, the last unaided or the
             last aided one. A read that its reader amended at that stage never counts.
         rule: How several readers become one label.
-        word: Whose reads alone count, or whose settles, as the rule asks.
+        word: Whose reads alone count, or whose settles, as the rule asks; an arbiter without a
+            name is whoever settled each case.
     """
 
     source: Source = "reads"
@@ -169,7 +170,7 @@ def check(choice: EvidenceChoice) -> None:
     Raises:
         RequestError: A rule lacks its reader, or the period ends before it begins.
     """
-    if choice.source == "reads" and choice.rule != "majority" and not choice.word:
+    if choice.source == "reads" and choice.rule == "single" and not choice.word:
         problem = f"The rule “{choice.rule}” needs a reader."
         raise RequestError(problem, "Say whose reads count.")
     if choice.since and choice.until and choice.since > choice.until:
@@ -191,11 +192,13 @@ def labels_of(reads: ReadColumns, choice: EvidenceChoice) -> Labels:
     left_out: Counter[str] = Counter()
     kept: list[int] = []
     whose = {*choice.readers, *([choice.word] if choice.readers and choice.word else [])}
-    for place, (reader, model, at) in enumerate(
-        zip(reads.reader, reads.model_name, reads.saved_at, strict=True)
+    settles = reads.settles or (False,) * len(reads.reader)
+    settling = choice.rule == "arbiter" and not choice.word
+    for place, (reader, model, at, settled) in enumerate(
+        zip(reads.reader, reads.model_name, reads.saved_at, settles, strict=True)
     ):
         day = at.date()
-        if whose and reader not in whose:
+        if whose and reader not in whose and not (settling and settled):
             left_out["reads of other readers"] += 1
         elif (choice.since and day < choice.since) or (choice.until and day > choice.until):
             left_out["reads of another time"] += 1
@@ -207,8 +210,14 @@ def labels_of(reads: ReadColumns, choice: EvidenceChoice) -> Labels:
             kept.append(place)
     own = _taken(reads, kept)
     verdicts = (
-        Verdict(case, reader, ABNORMAL.get(verdict))
-        for case, reader, verdict in zip(own.image_id, own.reader, own.verdict, strict=True)
+        Verdict(case, reader, ABNORMAL.get(verdict), settled)
+        for case, reader, verdict, settled in zip(
+            own.image_id,
+            own.reader,
+            own.verdict,
+            own.settles or (False,) * len(own.reader),
+            strict=True,
+        )
     )
     found = consensus(verdicts, rule=choice.rule, reader=choice.word or None)
     return Labels(found, own, left_out)
@@ -221,7 +230,8 @@ def described(choice: EvidenceChoice) -> str:
     rule = {
         "majority": "majority of the readers",
         "single": f"reads of {choice.word} alone",
-        "arbiter": f"what all agree on; where they differ, the word of {choice.word}",
+        "arbiter": "what all agree on; where they differ, the word of "
+        + (choice.word or "whoever settled the case"),
     }[choice.rule]
     parts = [rule, _STAGE_WORDS[choice.stage]]
     if choice.since or choice.until:
@@ -290,4 +300,5 @@ def _taken(reads: ReadColumns, places: list[int]) -> ReadColumns:
         stage=tuple(reads.stage[i] for i in places),
         model_name=tuple(reads.model_name[i] for i in places),
         saved_at=tuple(reads.saved_at[i] for i in places),
+        settles=tuple(reads.settles[i] for i in places) if reads.settles else (),
     )

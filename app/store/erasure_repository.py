@@ -35,6 +35,7 @@ class ErasureRows:
         rejected_regions: Of regions of maps that were rejected with reads.
         assignments: Of cases to readers.
         arbitrations: Of cases that were settled.
+        audit_sample_members: Of cases in audit samples.
     """
 
     images: int = 0
@@ -45,6 +46,7 @@ class ErasureRows:
     rejected_regions: int = 0
     assignments: int = 0
     arbitrations: int = 0
+    audit_sample_members: int = 0
 
 
 class ErasureRepository:
@@ -69,7 +71,7 @@ class ErasureRepository:
 
     def rows(self, image_ids: Sequence[int]) -> ErasureRows:
         """How many rows there are of these images."""
-        found = [0] * 7
+        found = [0] * 8
         for ids in _chunks(image_ids):
             reads = select(ReadRow.id).where(ReadRow.image_id.in_(ids))
             for place, (table, condition) in enumerate(
@@ -81,6 +83,7 @@ class ErasureRepository:
                     (RejectedRegionRow, RejectedRegionRow.read_id.in_(reads)),
                     (AssignmentRow, AssignmentRow.image_id.in_(ids)),
                     (ArbitrationRow, ArbitrationRow.image_id.in_(ids)),
+                    (AuditSampleMemberRow, AuditSampleMemberRow.image_id.in_(ids)),
                 )
             ):
                 statement = select(func.count()).select_from(table).where(condition)

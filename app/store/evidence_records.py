@@ -43,6 +43,7 @@ class ReadColumns:
         stage: "unaided" or "aided".
         model_name: Model in use; None if it was read without one.
         saved_at: UTC.
+        settles: Whether the reader settled the case where others differed; empty for nobody did.
     """
 
     image_id: tuple[int, ...] = ()
@@ -52,6 +53,7 @@ class ReadColumns:
     stage: tuple[str, ...] = ()
     model_name: tuple[str | None, ...] = ()
     saved_at: tuple[datetime, ...] = ()
+    settles: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

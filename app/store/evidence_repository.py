@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 from app.store.evidence_records import ReadColumns, ScoreColumns
 from app.store.records import Box
 from app.store.schema import BoxRow, ImageRow, ReadRow, ScoreRow
+from app.store.team_schema import ArbitrationRow
 
 _IDS_PER_QUERY = 500
 
@@ -76,9 +77,17 @@ class EvidenceRepository:
             )
             .exists()
         )
-        wanted = [getattr(ReadRow, f.name) for f in fields(ReadColumns)]
+        # By the reader, not by the read: an arbiter may amend what settled the case.
+        settling = aliased(ReadRow)
+        settles = (
+            select(ArbitrationRow.image_id)
+            .join(settling, settling.id == ArbitrationRow.read_id)
+            .where(ArbitrationRow.image_id == ReadRow.image_id, settling.reader == ReadRow.reader)
+            .exists()
+        )
+        wanted = [getattr(ReadRow, f.name) for f in fields(ReadColumns) if f.name != "settles"]
         statement = (
-            select(*wanted)
+            select(*wanted, settles)
             .where(and_(ReadRow.stage.in_(stages), ~replaced))
             .order_by(ReadRow.image_id, ReadRow.reader)
         )

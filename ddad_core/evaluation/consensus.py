@@ -23,11 +23,13 @@ class Verdict:
         case: Its key.
         reader: Who.
         abnormal: True, False, or None for uncertain or unreadable.
+        settles: Whether it settled the case where readers differed.
     """
 
     case: int | str
     reader: str
     abnormal: bool | None
+    settles: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,42 @@ def consensus(verdicts: Iterable[Verdict], *, rule: Rule, reader: str | None = N
 
     * single: the named reader's, and nobody else's.
     * majority: what more readers said than the contrary; uncertain verdicts are no vote.
-    * arbiter: what all who were certain said, and where they differ the named arbiter's word. The
-      arbiter's word stands wherever there is one.
+    * arbiter: what all who were certain said, and where they differ the named arbiter's word, or,
+      with no name, that of whoever settled the case. The arbiter's word stands wherever there is
+      one.
 
     Args:
         verdicts: The latest of each reader and case.
         rule: Which.
-        reader: The single reader, or the arbiter.
+        reader: The single reader, or the arbiter; None for whoever settled each case.
 
     Raises:
-        MetricError: There is no such rule, it lacks its reader, or a reader has two verdicts on
-            one case.
+        MetricError: There is no such rule, the single reader is not named, or a reader has two
+            verdicts on one case.
     """
     if rule not in get_args(Rule):
         problem = f"There is no rule {rule!r}."
         raise MetricError(problem, f"Choose among {', '.join(get_args(Rule))}.")
-    if rule != "majority" and not reader:
+    if rule == "single" and not reader:
         problem = f"The rule {rule} needs a reader."
         raise MetricError(problem, "Say whose verdicts count.")
     by_case: dict[int | str, dict[str, bool | None]] = {}
+    settled: dict[int | str, str] = {}
     for verdict in verdicts:
         own = by_case.setdefault(verdict.case, {})
         if verdict.reader in own:
             problem = f"{verdict.reader} has two verdicts on case {verdict.case}."
             raise MetricError(problem, "Give each reader's latest alone.")
         own[verdict.reader] = verdict.abnormal
+        if verdict.settles:
+            settled[verdict.case] = verdict.reader
     labels: dict[int | str, int] = {}
     undecided: dict[int | str, str] = {}
     n_reads = 0
     for case, given in by_case.items():
         if rule == "single" and reader not in given:
             continue  # not read, as far as this rule goes
-        found = _decide(given, rule, reader)
+        found = _decide(given, rule, reader or settled.get(case))
         if isinstance(found, str):
             undecided[case] = found
         else:

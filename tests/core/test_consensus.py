@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ddad_core.errors import MetricError
@@ -34,6 +36,13 @@ def test_arbiter_decides_where_readers_differ_or_where_there_is_a_word():
     assert found.undecided == {2: "readers differ, no arbiter's word", 4: "uncertain"}
 
 
+def test_whoever_settled_a_case_is_its_arbiter():
+    read = [replace(v, settles=(v.case, v.reader) == (2, "ben")) for v in READS]
+    found = consensus(read, rule="arbiter")
+    assert found.labels == {2: 1, 3: 0, 5: 1}
+    assert found.undecided.keys() == {1, 4}
+
+
 def test_order_of_verdicts_plays_no_part():
     assert (
         consensus(READS[::-1], rule="majority").labels == consensus(READS, rule="majority").labels
@@ -42,7 +51,7 @@ def test_order_of_verdicts_plays_no_part():
 
 def test_unclear_requests_are_refused():
     with pytest.raises(MetricError, match="needs a reader"):
-        consensus(READS, rule="arbiter")
+        consensus(READS, rule="single")
     with pytest.raises(MetricError, match="no rule"):
         consensus(READS, rule="loudest")
     with pytest.raises(MetricError, match="two verdicts on case 1"):

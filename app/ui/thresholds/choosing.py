@@ -21,6 +21,7 @@ RULES: dict[str, Rule] = {
     "Arbiter settles": "arbiter",
 }
 ANY = "Any model, or none"
+SETTLED = "Whoever settled the case"
 
 
 def choose(context: Context) -> EvidenceChoice:
@@ -53,7 +54,8 @@ def _which(context: Context, source: Source) -> EvidenceChoice:
     word = ""
     if RULES[rule] != "majority":
         label = "Whose reads count" if RULES[rule] == "single" else "Who settles"
-        word = st.selectbox(label, whose or readers, key="evidence-word")
+        offered = [*(() if RULES[rule] == "single" else (SETTLED,)), *(whose or readers)]
+        word = st.selectbox(label, offered, key="evidence-word")
     stage = st.segmented_control(
         "Read", list(STAGES), default="Last word", required=True, key="evidence-stage",
         help="Last word: a reader's latest read of a case, unaided or aided. Otherwise the "
@@ -71,5 +73,5 @@ def _which(context: Context, source: Source) -> EvidenceChoice:
         read_with=None if model == ANY else model,
         stage=STAGES[stage],
         rule=RULES[rule],
-        word=word or "",
+        word="" if word == SETTLED else word or "",
     )

@@ -4,6 +4,7 @@ import io
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from app.services.erasing import Which
 from app.services.people import Person
 from app.services.reading import ReadDraft
 from app.store.account_records import AuditFilter
+from app.store.evidence_records import NewAuditSample
 from app.store.records import Box, ImageRecord, RejectedRegion
 from app.store.unit_of_work import UnitOfWork
 from ddad_core.errors import RequestError
@@ -28,7 +30,11 @@ ADMIN = Person("Root", frozenset({"administrator"}))
 MARK_BYTES = 20_000
 TABLES = (
     "images", "scores", "reads", "boxes", "drafts", "rejected_regions", "assignments",
-    "arbitrations",
+    "arbitrations", "audit_sample_members",
+)  # fmt: skip
+SAMPLE = NewAuditSample(
+    model_name=MODEL, model_hash="0" * 64, score_name="a_inter", threshold=1, rule="all", seed=1,
+    size=1, eligible=1, flagged=0, last_score_id=1, drawn_by="ana",
 )  # fmt: skip
 REGION = RejectedRegion("inter", 0.1, 16, 16, 32, 16, 0.5, 24, 24)
 
@@ -69,6 +75,7 @@ def two(
             repositories.assignments.add([(outcome.image_id, "ana")], "lea")
             read = repositories.reads.latest(outcome.image_id, ana.name)
             repositories.assignments.settle(outcome.image_id, read.id)
+            repositories.samples.append(replace(SAMPLE, seed=outcome.image_id), [outcome.image_id])
             repositories.presence.put(f"{outcome.image_id:032x}", outcome.image_id, "ana", None)
     with store.reading() as repositories:
         return [repositories.images.get(outcome.image_id) for outcome in taken]
@@ -102,6 +109,7 @@ def test_every_byte_of_the_patient_is_gone_and_nobody_elses(
     assert vars(done.rows) == {
         "images": 2, "scores": 2, "reads": 4, "boxes": 4, "drafts": 2,
         "rejected_regions": 4, "assignments": 2, "arbitrations": 2,
+        "audit_sample_members": 2,
     }  # fmt: skip
     assert current().query(loaded_home, "SELECT image_id FROM presence") == [(other.id,)]
     after = counts(loaded_home)

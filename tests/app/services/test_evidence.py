@@ -80,6 +80,31 @@ def test_readers_and_rule_decide(
     assert dict(found.left_out) == left_out
 
 
+def test_whoever_settled_a_case_has_the_last_word_on_it() -> None:
+    settled = replace(THREE, settles=(False, True, False, False, False))
+    for choice in (
+        EvidenceChoice(rule="arbiter"),
+        EvidenceChoice(readers=("ana",), rule="arbiter"),
+    ):
+        assert labels_of(settled, choice).found.labels == {1: 0, 2: 1}
+    assert labels_of(THREE, EvidenceChoice(rule="arbiter")).found.labels == {2: 1}
+
+
+def test_the_arbiter_of_a_case_is_who_settled_it(
+    loaded: Services, ids: dict[str, int], ana: Person, ben: Person, draft: Draft
+) -> None:
+    arbiter, case = Person("Cem", frozenset({"arbiter"})), ids["00000150"]
+    loaded.reading.save(ana, case, MODEL, draft("abnormal"))
+    loaded.reading.save(ben, case, MODEL, draft("normal"))
+    wanted = EvidenceChoice(rule="arbiter")
+    assert loaded.tuning.evidence(ana, MODEL, wanted).facts.cases == 0
+    loaded.reading.save(arbiter, case, MODEL, draft("abnormal"))
+    loaded.reading.save(arbiter, case, MODEL, draft("normal"))  # amended later
+    found = loaded.tuning.evidence(ana, MODEL, wanted)
+    assert found.facts.cases == 1 and found.labels.tolist() == [0]
+    assert "whoever settled the case" in found.facts.sentence
+
+
 def test_period_counts_whole_days_and_model_is_the_one_read_with() -> None:
     late = datetime(2026, 5, 2, 0, 0, tzinfo=UTC)
     two = reads(
@@ -101,7 +126,6 @@ def test_period_counts_whole_days_and_model_is_the_one_read_with() -> None:
     "choice",
     [
         EvidenceChoice(rule="single"),
-        EvidenceChoice(rule="arbiter"),
         EvidenceChoice(since=date(2026, 5, 2), until=date(2026, 5, 1)),
     ],
 )
