@@ -124,6 +124,7 @@ def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page,
 
 
 def test_three_cases_are_read_by_keyboard_alone(server, page, enter):
+    server.free_cases()
     enter(page, server, "Dr Keys")
     page.keyboard.press("s")
     case = None
