@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Download, Page, Playwright, sync_playwright
 
 from app.opening import open_store
 from app.services.passwords import hash_password
@@ -191,6 +191,14 @@ def sign_in(page: Page, server: Server, name: str) -> None:
         time.sleep(int(answer.headers["retry-after"]))
         answer = page.context.request.post(url, form=form, max_redirects=0)
     assert answer.status == 303, answer.text()
+
+
+def make_export(page: Page) -> Download:
+    """Make the export that the Export screen is set to, and download it."""
+    page.get_by_role("button", name="Make the export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download ddad-export").click()
+    return download.value
 
 
 @pytest.fixture
