@@ -8,6 +8,7 @@ Waiting is timed in the page, from the key to the frame in which the next image 
 from __future__ import annotations
 
 import random
+import re
 import statistics
 import sys
 from collections.abc import Callable
@@ -146,7 +147,7 @@ class Reader:
         for _ in range(times):
             self.read(onward=False)
             revision += 1
-            page.get_by_role("button", name="Save", exact=True).focus()
+            page.get_by_role("button", name=re.compile("^Save(?! and)")).focus()
             found.append(timed(page, SAVED, revision, lambda: page.keyboard.press("Enter")))
         return found
 

@@ -37,7 +37,7 @@ from app import gate
 gate.ensure_guarded(st.get_option("server.address"))
 person = gate.who_acts(st.context.cookies)
 options = ("client.showErrorDetails", "client.toolbarMode", "server.maxUploadSize",
-    "browser.gatherUsageStats", "server.fileWatcherType", "theme.base", "theme.primaryColor")
+    "browser.gatherUsageStats", "server.fileWatcherType", "theme.dark.primaryColor")
 st.write("MARKER", *[f"{name}={st.get_option(name)}" for name in options])
 st.write(f"person={person.name} from={person.address}", f"torch={'torch' in sys.modules}")
 st.write(f"bootstrap={'app.bootstrap' in sys.modules}")
@@ -196,9 +196,10 @@ def test_signed_out_websocket_gets_nothing(guarded):
 def test_signed_in_the_page_and_the_socket_work_until_sign_out(guarded):
     reply, cookie = guarded.sign_in()
     assert reply.status == 303
-    page = guarded.ask("GET", "/", Cookie=cookie)
+    page = guarded.ask("GET", "/", Cookie=cookie, Accept="text/html")
     assert page.status == 200
-    assert "<title>Streamlit</title>" in page.text
+    assert "<title>DDAD Review</title>" in page.text
+    assert 'light ? "#ffffff" : "#0b0d10"' in page.text.split("<script", 2)[1]  # dark by default
     assert page.getheader("x-frame-options") == "DENY"
     with pytest.raises(InvalidStatus):
         guarded.socket(Cookie=cookie, Origin="https://evil.example")
@@ -217,7 +218,7 @@ def test_signed_in_the_page_and_the_socket_work_until_sign_out(guarded):
     assert "server.maxUploadSize=7" in said
     assert "browser.gatherUsageStats=False" in said
     assert "server.fileWatcherType=none" in said
-    assert "theme.base=dark" in said
+    assert "theme.dark.primaryColor=#4fb3bf" in said
     # What makes a start slow stays out of it.
     assert "torch=False" in said
     assert "bootstrap=False" in said

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import make_export
 from tests.eight_maps import DEFAULT_MAP, SQUARE, make_map
 
 READY = '.ddad-viewer[data-ready="true"]'
@@ -69,12 +71,14 @@ def test_a_chosen_map_is_painted_stored_and_kept_for_the_next_case(eight_map_ser
     assert painted(page) == ["r_intra"]
 
     page.get_by_role("link", name="Export").first.click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="All tables as JSON").click()
-    document = json.loads(download.value.path().read_text(encoding="utf-8"))
-    kept = [(read["verdict"], read["map"], read["pixel_threshold"]) for read in document["reads"]]
+    with zipfile.ZipFile(make_export(page).path()) as made:
+        reads, scores = (
+            [json.loads(line) for line in made.read(f"{table}.jsonl").splitlines()]
+            for table in ("reads", "scores")
+        )
+    kept = [(read["verdict"], read["map"], read["pixel_threshold"]) for read in reads]
     assert kept == [("normal", "r_intra", 0.5), ("abnormal", "r_intra", 0.5)]
-    assert {score["score_name"] for score in document["scores"]} == {"r_dual"}
+    assert {score["score_name"] for score in scores} == {"r_dual"}
 
 
 def test_threshold_set_by_hand_outlives_saving(eight_map_server, page, enter):

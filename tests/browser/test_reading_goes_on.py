@@ -16,6 +16,7 @@ from tests.browser.conftest import Server
 
 READY = '.ddad-viewer[data-ready="true"]:visible'
 COMMENT = "left lower zone, seen before"
+SAVE = re.compile("^Save(?! and)")  # without moving on; its key follows in its name
 
 
 def reads_of(server: Server, reader: str) -> list[ReadRecord]:
@@ -40,6 +41,18 @@ def draft_of(server: Server, reader: str, image: str) -> dict[str, object]:
     with store.reading() as repositories:
         kept = repositories.drafts.get(reader, int(image))
     return {} if kept is None else dict(kept.content)
+
+
+ONE_BY_ONE = """{
+  const { send } = WebSocket.prototype;
+  let free = 0;
+  WebSocket.prototype.send = function (message) {
+    const wait = Math.max(0, free - performance.now());
+    free = performance.now() + wait + 500;
+    setTimeout(() => send.call(this, message), wait);
+  };
+}"""
+"""A server with time enough between two messages to act on the first before it has the second."""
 
 
 class Line:
@@ -132,20 +145,51 @@ def test_a_reload_shows_no_ai_to_who_wanted_to_judge_first(server, page, enter):
     expect(page.locator(READY)).to_have_attribute("data-map", "")
 
 
-def test_what_is_typed_without_a_connection_is_kept_once_it_is_back(server, page, enter):
+def test_what_was_typed_as_the_connection_broke_is_kept_and_typing_goes_on(server, page, enter):
     line = Line(page)
     enter(page, server, "Dr Lost")
     image = begin_read(page)
     await_draft(server, page, "Dr Lost", image, COMMENT)
+    comment = page.get_by_label("Comment")
     connected = page.locator('[data-test-connection-state="CONNECTED"]')
+    comment.press_sequentially(", unch")
     line.cut()
     expect(connected).to_have_count(0)
-    page.get_by_label("Comment").press_sequentially(", unchanged")
+    expect(comment).to_be_disabled()  # nobody types what would be lost
+    expect(comment).to_have_value(COMMENT + ", unch")
     page.wait_for_timeout(1500)
     line.mend()
     expect(connected).to_be_visible(timeout=40_000)
+    expect(comment).to_be_focused()
+    page.keyboard.type("anged")  # of which A and N would be verdicts outside the field
     await_draft(server, page, "Dr Lost", image, COMMENT + ", unchanged")
+    expect(chosen(page, "Abnormal")).to_be_visible()
     expect(page.locator(READY)).to_have_attribute("data-image-id", image)
+
+
+def test_what_was_typed_a_moment_ago_is_saved_by_key_and_by_hand(server, page, enter):
+    page.add_init_script(ONE_BY_ONE)
+    server.free_cases()
+    enter(page, server, "Dr Quick")
+    image = open_case(page)
+    page.keyboard.press("a")
+    expect(chosen(page, "Abnormal")).to_be_visible()
+    comment, saved = page.get_by_label("Comment"), page.locator("[data-testid=stCaptionContainer]")
+    comment.fill("lower")
+    comment.focus()
+    page.keyboard.press("Control+s")
+    saved.get_by_text("revision 1").wait_for()
+    comment.fill("lower left")
+    comment.focus()
+    page.get_by_role("button", name=SAVE).click()
+    saved.get_by_text("revision 2").wait_for()
+    comment.fill("lower left zone")
+    comment.focus()
+    page.keyboard.press("Control+Enter")
+    page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
+    found = [(read.revision, read.comment) for read in reads_of(server, "Dr Quick")]
+    assert found == [(1, "lower"), (2, "lower left"), (3, "lower left zone")]
+    assert draft_of(server, "Dr Quick", image) == {}
 
 
 def test_after_a_crash_the_page_reconnects_with_the_draft_and_the_session(server, page, enter):
@@ -174,17 +218,18 @@ def test_two_browsers_of_one_reader_lose_neither_save(server, browser: Browser, 
         one.keyboard.press(key)
         expect(chosen(one, verdict)).to_be_visible()
         one.wait_for_timeout(300)
-        one.get_by_role("button", name="Save", exact=True).click()
+        one.get_by_role("button", name=SAVE).click()
         one.get_by_text(re.compile(f"Saved as {verdict.lower()}")).wait_for()
     assert [(r.image_id, r.revision, r.verdict) for r in reads_of(server, "Dr Twice")] == [
         (int(image), 1, "abnormal"),
         (int(image), 2, "normal"),
     ]
-    expect(other.get_by_text("2 revisions")).to_be_visible()
+    expect(other.get_by_text("abnormal → normal")).to_be_visible()
     other_context.close()
 
 
 def test_three_cases_by_keyboard_alone_are_in_the_database_as_they_were_read(server, page, enter):
+    server.free_cases()
     enter(page, server, "Dr Hands")
     page.keyboard.press("s")
     case, seen = None, []

@@ -9,6 +9,8 @@ import zipfile
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import make_export
+
 READY = '.ddad-viewer[data-ready="true"]'
 COUNT_HEAT = """root => {
   const canvas = root.querySelector('canvas.picture');
@@ -53,10 +55,7 @@ def exported(page: Page) -> zipfile.ZipFile:
     comments.wait_for()
     comments.click()
     page.wait_for_timeout(500)
-    page.get_by_role("button", name="Make the export").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download ddad-export").click(timeout=20_000)
-    return zipfile.ZipFile(download.value.path())
+    return zipfile.ZipFile(make_export(page).path())
 
 
 def csv_rows(made: zipfile.ZipFile, table: str) -> list[dict[str, str]]:
@@ -124,6 +123,7 @@ def test_a_case_is_read_found_in_the_export_and_survives_a_restart(server, page,
 
 
 def test_three_cases_are_read_by_keyboard_alone(server, page, enter):
+    server.free_cases()
     enter(page, server, "Dr Keys")
     page.keyboard.press("s")
     case = None

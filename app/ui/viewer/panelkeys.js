@@ -25,15 +25,13 @@ class PanelKeys {
     if (done) event.preventDefault();
   }
 
-  /** In a field of the read: Esc back to the image, Ctrl+S saves what is typed. */
+  /** In a field of the read: Esc back to the image, and so does Ctrl+S, which Streamlit acts on. */
   #leave(event, target) {
-    const { key } = event;
     const saves = isSave(event);
     const fields = Object.values(FIELD_KEYS).map(([name]) => this.#selector(name)).join(",");
-    if (!(saves || key === "Escape") || !target.closest(fields)) return false;
+    if (!(saves || event.key === "Escape") || !target.closest(fields)) return false;
     target.blur(); // which tells the server what was typed
     this.viewer.root.focus({ preventScroll: true });
-    if (saves) press(document.querySelector(SAVE));
     return true;
   }
 

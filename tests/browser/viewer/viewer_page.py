@@ -22,6 +22,7 @@ from ddad_core.vocabulary import MAP_TITLES
 SIZE = 64
 HOT = (slice(16, 32), slice(32, 48))  # rows, columns of the map that stand out
 HOT_VALUE, THRESHOLD, MAXIMUM = 5.0, 2.0, 8.0
+COLUMN = SIZE // len(MAP_TITLES)
 DARK, BRIGHT = 1000, 3000
 COLORS = cv2.applyColorMap(
     np.arange(256, dtype=np.uint8).reshape(256, 1), cv2.COLORMAP_PLASMA
@@ -81,11 +82,11 @@ def make_map(name, title):
 
 
 def all_maps():
-    """Every map there is; the n-th has its hot square in the n-th of eight columns."""
+    """Every map there is; the n-th has its hot square in the n-th column of `COLUMN` cells."""
     layers = []
     for i, (name, title) in enumerate(MAP_TITLES.items()):
         values = np.zeros((SIZE, SIZE), "<f4")
-        values[HOT[0], SIZE // 8 * i : SIZE // 8 * (i + 1)] = HOT_VALUE
+        values[HOT[0], COLUMN * i : COLUMN * (i + 1)] = HOT_VALUE
         packed = zlib.compress(values.tobytes())
         layers.append(
             MapLayer(name, title, "", packed, SIZE, THRESHOLD, MAXIMUM, f"What {name} is")
