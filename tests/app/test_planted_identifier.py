@@ -72,7 +72,7 @@ def test_no_mark_is_left_anywhere(
     empty.reading.open_case(ana, row.image_id)
     wish = ExportWish(formats=FORMATS, comments=True, site_pseudonyms=True)
     made = empty.exporting.folder(ana, wish, tmp_path / "out").path
-    assert len(list(made.iterdir())) == 7 * 3 + 4
+    assert len(list(made.iterdir())) == 8 * 3 + 4
     empty.exporting.archive(ana, wish, tmp_path / "out" / "all.zip")
     assert found_in(made) == []
     assert traces(empty.audit.export_json_lines(ana), *MARKS) == []
