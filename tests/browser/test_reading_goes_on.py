@@ -54,6 +54,15 @@ ONE_BY_ONE = """{
 }"""
 """A server with time enough between two messages to act on the first before it has the second."""
 
+SLOW_LINE = """{
+  const { send } = WebSocket.prototype;
+  window.held = null;
+  WebSocket.prototype.send = function (message) {
+    if (window.held) window.held.push(() => send.call(this, message));
+    else send.call(this, message);
+  };
+}"""
+
 
 class Line:
     """The page's connection to the server, to be cut: a browser set offline keeps its sockets."""
@@ -190,6 +199,23 @@ def test_what_was_typed_a_moment_ago_is_saved_by_key_and_by_hand(server, page, e
     found = [(read.revision, read.comment) for read in reads_of(server, "Dr Quick")]
     assert found == [(1, "lower"), (2, "lower left"), (3, "lower left zone")]
     assert draft_of(server, "Dr Quick", image) == {}
+
+
+def test_a_case_left_as_it_opens_makes_room_for_the_screen_asked_for(server, page, enter):
+    page.add_init_script(SLOW_LINE)
+    server.free_cases()
+    enter(page, server, "Dr Hasty")
+    page.keyboard.press("s")
+    page.locator(READY).wait_for()
+    page.locator(".st-key-ahead").wait_for(state="attached")
+    page.evaluate("() => { window.held = []; }")  # on their way for a second
+    page.get_by_role("link", name="Upload").first.click()
+    page.wait_for_timeout(1000)
+    page.evaluate("() => { const all = window.held; window.held = null; all.forEach((f) => f()); }")
+    title = page.get_by_text("Upload radiographs")
+    title.wait_for()
+    page.wait_for_timeout(1500)  # whatever else was asked for meanwhile
+    expect(title).to_be_visible()
 
 
 def test_after_a_crash_the_page_reconnects_with_the_draft_and_the_session(server, page, enter):
