@@ -27,6 +27,7 @@ from scipy.ndimage import rotate
 from scipy.stats import norm
 
 from benchmarks.page import write_part
+from benchmarks.ratio_place import place
 from benchmarks.ratio_table import ratio_part
 from benchmarks.serving import REPOSITORY
 from ddad_core.calibration import NormalReference
@@ -314,6 +315,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "sweep": sweep,
     "planted": planted,
     "robustness": robustness,
+    "place": lambda: place(images_of("nih")),
     "cost": cost,
 }
 

@@ -4,6 +4,9 @@ The estimand is log p_u(x) / p_n(x). K small residual networks, convolutions thr
 evidence for every place; its mean is the estimate for the image, so that map and score cannot
 contradict each other. The networks see a field that leaves out the corners and the border, made
 free of overall brightness and contrast: marks, collimators and exposure are no evidence.
+
+How a sum is shared out among places is not determined by the sum. It is settled by the normals:
+every place has the same mean evidence on D_n, and so none stands out in every image.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ FIELD_RADIUS = 0.94
 FIELD_POWER = 3.0
 """The field is |x|^p + |y|^p <= r^p, x and y from -1 to 1: squares of an eighth of the side in
 the corners lie outside it, and so does 3 % of the side along each border."""
-WIDTHS = (16, 32, 64)
+STEM = 16
+BLOCKS = ((32, 2), (32, 1), (64, 2), (64, 1))
+"""Channels and stride of the residual blocks. With 1 to 4 of them a place of the map sees a square
+of 15, 31, 55 or 87 pixels: with all four, the whole of what the networks look at."""
 
 
 def field_of(side: int, device: torch.device | None = None) -> torch.Tensor:
@@ -75,24 +81,29 @@ class Residual(nn.Module):
 class RatioNetwork(nn.Module):
     """Images -> evidence maps whose mean is the logarithm of the ratio.
 
+    Attributes:
+        usual: What :meth:`centre` takes from the evidence of every image, (1, S / 8, S / 8) of
+            ``side`` with all blocks; None before that.
+
     Args:
         size: S, the side of the images.
+        blocks: How many of ``BLOCKS`` there are, 1 or more: how far around it a place sees.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, blocks: int = len(BLOCKS)) -> None:
         super().__init__()
         self.size = size
         self.side = min(size, LARGEST_SIDE)
-        small, middle, wide = WIDTHS
-        self.stem = nn.Conv2d(1, small, 3, stride=2, padding=1, bias=False)
-        self.stem_norm = nn.BatchNorm2d(small)
-        self.body = nn.Sequential(
-            Residual(small, middle, stride=2),
-            Residual(middle, middle),
-            Residual(middle, wide, stride=2),
-            Residual(wide, wide),
-        )
-        self.head = nn.Conv2d(wide, 1, 1)
+        self.stem = nn.Conv2d(1, STEM, 3, stride=2, padding=1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(STEM)
+        body, channels = [], STEM
+        for width, stride in BLOCKS[:blocks]:
+            body.append(Residual(channels, width, stride))
+            channels = width
+        self.body = nn.Sequential(*body)
+        self.head = nn.Conv2d(channels, 1, 1)
+        self.usual: torch.Tensor | None
+        self.register_buffer("usual", None)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Evidence for every place, (B, 1, S, S) -> (B, S, S); 0 outside the field.
@@ -100,15 +111,36 @@ class RatioNetwork(nn.Module):
         Inside the field it is divided by the field's share of the square, so that the mean over
         the whole map is the mean evidence within the field.
         """
+        return self._spread(self._evidence(images))
+
+    @torch.no_grad()
+    def centre(self, images: torch.Tensor, weights: torch.Tensor) -> None:
+        """Give every place the same mean evidence on normals; no image's pooled map changes.
+
+        Args:
+            images: D_n, (N, 1, S, S).
+            weights: Of its images, (N,).
+        """
+        self.usual = None
+        parts = zip(images.split(64), weights.split(64), strict=True)
+        sums = [(self._evidence(part) * of.view(-1, 1, 1, 1)).sum(dim=0) for part, of in parts]
+        usual = torch.stack(sums).sum(dim=0) / weights.sum()  # (1, side / 8, side / 8)
+        self.usual = usual - pooled(self._spread(usual.unsqueeze(0)))
+
+    def _evidence(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, S, S) -> (B, 1, side / 8, side / 8), with all blocks."""
         if images.shape[-1] != self.side:
             images = functional.adaptive_avg_pool2d(images, self.side)
         seen = normalise_field(images, field_of(self.side, images.device))
         x = functional.relu(self.stem_norm(self.stem(seen)), inplace=True)
-        evidence = self.head(self.body(x))  # (B, 1, side / 8, side / 8)
+        evidence: torch.Tensor = self.head(self.body(x))
+        return evidence if self.usual is None else evidence - self.usual
+
+    def _spread(self, evidence: torch.Tensor) -> torch.Tensor:
         maps = functional.interpolate(
             evidence, size=(self.size, self.size), mode="bilinear", align_corners=False
         ).squeeze(1)
-        field = field_of(self.size, images.device)
+        field = field_of(self.size, evidence.device)
         return maps * (field / field.mean())
 
 
@@ -152,6 +184,8 @@ def unpack_ratio(data: bytes, size: int) -> tuple[RatioNetwork, ...]:
             state = {n.split(".", 1)[1]: t for n, t in tensors.items() if n.startswith(f"{k}.")}
             with torch.random.fork_rng(devices=[]):
                 network = RatioNetwork(size)
+            if "usual" in state:
+                network.usual = torch.zeros(1, network.side // 8, network.side // 8)
             network.load_state_dict(state)
             networks.append(network.eval().requires_grad_(False))
     except (SafetensorError, RuntimeError, ValueError) as error:

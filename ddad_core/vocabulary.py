@@ -42,3 +42,8 @@ def map_of_score(score: str) -> str:
     if score == "a_rec_single":
         return "rec"
     return score.removeprefix("a_")
+
+
+def may_be_negative(name: str) -> bool:
+    """Whether a score or map has values below zero: standard deviations and log ratios have."""
+    return name.startswith("c_") or name in ("a_ratio", "ratio")

@@ -12,6 +12,7 @@ from app.store.records import NewOperatingPoint, OperatingPointRecord
 from app.store.unit_of_work import Repositories
 from ddad_core.card import Card
 from ddad_core.errors import RequestError
+from ddad_core.vocabulary import may_be_negative
 
 
 def open_proposal(repositories: Repositories, proposal_id: int) -> ProposalRecord:
@@ -67,8 +68,7 @@ def check_threshold(change: Change, card: Card) -> None:
         RequestError: It is so.
     """
     threshold = change.proposed.threshold
-    # Standard deviations above normal may lie below zero, the other values never do.
-    signed = (change.map_name or card.primary).startswith("c_")
+    signed = may_be_negative(change.map_name or card.primary)
     if not math.isfinite(threshold) or (threshold < 0 and not signed):
         problem = f"{threshold} is not a threshold."
         raise RequestError(problem, "Choose a number of at least 0.")

@@ -135,6 +135,11 @@ def _strata(
     return found
 
 
+def _below_one(value: float) -> str:
+    """Two decimals, three where two would claim a perfect AUC that it is not."""
+    return f"{value:.3f}" if 0.995 <= value < 1 else f"{value:.2f}"
+
+
 def _statement(primary: str, aucs: Mapping[str, Estimate], difference: Estimate) -> str:
     """What is found of the primary score, against the ensemble's A_rec and against chance."""
     found, rec = aucs[primary], aucs["a_rec"]
@@ -148,7 +153,7 @@ def _statement(primary: str, aucs: Mapping[str, Estimate], difference: Estimate)
     elif difference.low > 0:
         sentences.append(
             f"{name} tells abnormal from normal better than reconstruction error: its AUC of "
-            f"{found.value:.2f} is {difference.value:.2f} above A_rec's "
+            f"{_below_one(found.value)} is {difference.value:.2f} above A_rec's "
             f"(95 % CI {difference.low:.2f} to {difference.high:.2f})."
         )
     else:

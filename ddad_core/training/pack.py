@@ -22,7 +22,7 @@ from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.familiarity import FAMILIARITY_FILE, pack_familiarity
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
-from ddad_core.ratio import RATIO
+from ddad_core.ratio import RATIO, field_of
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import (
     MODULE_FILES,
@@ -48,6 +48,8 @@ HALF_PRECISION_TOLERANCE = 1e-3
 
 LEAST_FOR_PLACES = 20
 """Calibration normals needed to calibrate maps by place: half of them for the statistics."""
+LEAST_EVIDENCE = 0.05
+"""From which A_ratio is coloured at the lowest, as a share of its scale."""
 GUARANTEE = (
     "Among images exchangeable with the n calibration normals of a score, a p-value (1 + "
     "normals at least as high) / (n + 1) is at most alpha with probability at most alpha,"
@@ -362,10 +364,14 @@ def map_displays(reference: BatchScores, network: str) -> dict[str, Any]:
     units = {"rec": squared, "intra": plain, "inter": plain, RATIO: "log ratio"}
     displays = {}
     for name in (name for name in MAP_TITLES if name in reference.maps):
-        threshold, maximum = np.percentile(reference.maps[name], [95, 99.9])
+        values = reference.maps[name]
+        if name == RATIO:  # what the networks do not see is 0 there, and no evidence
+            values = values[:, field_of(values.shape[-1]).numpy() > 0]
+        threshold, maximum = np.percentile(values, [95, 99.9])
         top = float(f"{maximum:.4g}")
-        if name == RATIO:  # evidence below 0 speaks for D_n, and is no finding
-            threshold, top = max(threshold, 0.0), max(top, 1.0)
+        if name == RATIO:  # evidence of 0 and less speaks for D_n, and is not coloured
+            top = max(top, 1.0)
+            threshold = max(threshold, LEAST_EVIDENCE * top)
         displays[name] = {
             "threshold": float(f"{threshold:.4g}"),
             "maximum": top if top > 0 else 1.0,

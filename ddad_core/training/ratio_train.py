@@ -145,6 +145,7 @@ def train_ratio(
     *,
     run: Path,
     on_epoch: Callable[[str, int, float], None] | None = None,
+    make: Callable[[int], RatioNetwork] = RatioNetwork,
 ) -> TrainedRatio:
     """Train K networks on the CPU, one a thread, so that the number of cores changes nothing.
 
@@ -156,6 +157,7 @@ def train_ratio(
         sets: D_n and D_u.
         run: Folder for checkpoints; made if missing.
         on_epoch: Called after each epoch with the member's name, the epoch and its risk.
+        make: Makes a network for a side; a benchmark tries others. Give each a ``run`` of its own.
 
     Raises:
         TrainingError: A set is too small for the folds, a checkpoint in ``run`` belongs to
@@ -185,7 +187,9 @@ def train_ratio(
                         if on_epoch:
                             on_epoch(f"ratio-{k}", epoch, risk)
 
-                return _train_member(config, sets, folds, k, run, digest, tell)
+                return _train_member(
+                    _Member(_fresh(config, k, make), []), config, sets, folds, k, run, digest, tell
+                )
 
             with ThreadPoolExecutor(min(threads, config.members)) as pool:
                 members = list(pool.map(member, range(config.members)))
@@ -215,6 +219,7 @@ class _Member:
 
 
 def _train_member(
+    member: _Member,
     config: RatioConfig,
     sets: RatioSets,
     folds: Sequence[np.ndarray],
@@ -230,7 +235,6 @@ def _train_member(
     weights = torch.from_numpy(np.asarray(sets.weights)[folds[0] != k].astype(np.float32))
     size = min(config.batch_size, len(normal), len(unlabeled))
     steps = max(len(normal), len(unlabeled)) // size
-    member = _Member(_fresh(config, k), [])
     network = member.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     optimiser = torch.optim.AdamW(
@@ -269,6 +273,8 @@ def _train_member(
         tell(len(member.losses), mean)
     member.network = network.to(memory_format=torch.contiguous_format)
     member.network.eval().requires_grad_(False)
+    shown = torch.from_numpy(normalise(sets.normal)).unsqueeze(1)
+    member.network.centre(shown, torch.from_numpy(np.asarray(sets.weights, np.float32)))
     return member
 
 
@@ -288,10 +294,10 @@ def _shown(images: np.ndarray) -> torch.Tensor:
 _MAKING = threading.Lock()
 
 
-def _fresh(config: RatioConfig, k: int) -> RatioNetwork:
+def _fresh(config: RatioConfig, k: int, make: Callable[[int], RatioNetwork]) -> RatioNetwork:
     with _MAKING, torch.random.fork_rng(devices=[]):  # torch's generator is one for all threads
         torch.manual_seed(int(np.random.SeedSequence([config.seed, 5, k]).generate_state(1)[0]))
-        return RatioNetwork(config.size)
+        return make(config.size)
 
 
 def _order(n: int, wanted: int, generator: torch.Generator) -> torch.Tensor:

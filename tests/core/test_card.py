@@ -55,12 +55,16 @@ def test_shipped_card_is_complete(card):
     large = card.name == "kermany-ae-u-128"
     side = 128 if large else 64
     assert (card.network, card.input_size, card.members) == ("ae-u", side, 3)
-    assert card.primary == ("c_inter" if large else "a_inter")
+    published = card.name == "kermany-ae-u"  # no more than the paper has
+    assert card.primary == ("a_inter" if published else "a_ratio")
+    assert card.default_map == ("inter" if published else "ratio")
     refined = {"r_dual", "r_intra"} if large else set()
-    assert set(card.reference.scores) == {*SCORE_NAMES, *PLACED} | refined
-    assert set(card.maps) == {*MAP_NAMES, *PLACED} | refined
-    assert card.default_map in card.maps
-    assert all(0 < display.threshold < display.maximum for display in card.maps.values())
+    ratio = (set(), set()) if published else ({"a_ratio"}, {"ratio"})
+    assert set(card.reference.scores) == {*SCORE_NAMES, *PLACED} | refined | ratio[0]
+    assert set(card.maps) == {*MAP_NAMES, *PLACED} | refined | ratio[1]
+    for name, display in card.maps.items():
+        assert (display.threshold > 0 or name == "ratio") and display.threshold >= 0
+        assert display.threshold < display.maximum
     assert card.pixels == PUBLISHED_PIXELS.replace("S x S", f"{side} x {side}")
     assert "Not a medical device" in card.raw["use"]
     assert card.population.description and card.raw["data"]["licence"]
@@ -203,13 +207,14 @@ def test_uncalibrated_model_calls_nothing_abnormal(folder, change):
     for ask in (lambda: card.operating_point, lambda: card.primary):
         with pytest.raises(UncalibratedError, match="nih-ae-u is not calibrated"):
             ask()
-    assert card.default_map == "inter"  # what is shown needs no calibration
+    assert card.default_map == "ratio"  # what is shown needs no calibration
 
 
 @pytest.mark.parametrize("named", [None, "", "r_dual"])
 def test_map_shown_first_is_one_that_the_model_has(folder, named):
     _change(folder, lambda raw: raw.update(default_map=named))
-    assert load_card(folder).default_map == "inter"
+    of_its_score = "ratio" if not named else "inter"  # of a map it lacks: its first
+    assert load_card(folder).default_map == of_its_score
     _change(folder, lambda raw: raw.update(operating_point=None))
     assert load_card(folder).default_map == "inter"  # its first map
 

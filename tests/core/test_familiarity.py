@@ -319,4 +319,5 @@ def test_scored_files_are_warned_and_keep_their_scores(tmp_path, gallery):
     rows = json.loads(output.read_text(encoding="utf-8"))
     assert [row["status"] for row in rows] == ["scored", "warned"]
     assert [row["warnings"] for row in rows] == ["", fam.INVERTED]
-    assert all(row["score"] > 0 and row["abnormal"] is not None for row in rows)
+    assert all(row["a_inter"] > 0 and row["abnormal"] is not None for row in rows)
+    assert rows[0]["score"] == rows[0]["a_ratio"]

@@ -14,7 +14,8 @@ from ddad_core.ratio import (
     ratio_maps,
     unpack_ratio,
 )
-from ddad_core.scoring import Extras, score_grey
+from ddad_core.scoring import BatchScores, Extras, score_grey
+from ddad_core.training.pack import LEAST_EVIDENCE, map_displays
 from ddad_core.training.ratio_report import with_mark
 from ddad_core.training.ratio_risk import ratio_risk
 from tests.core.synthetic import random_ensemble, random_grey
@@ -115,7 +116,38 @@ def test_networks_come_back_from_their_file():
     assert not any(p.requires_grad for p in again[0].parameters())
 
 
+@pytest.mark.parametrize("size", [64, 128])
+def test_centred_evidence_is_the_same_everywhere_on_normals_and_no_score_changes(size):
+    images, others = (_images(random_grey(n, size, seed)) for n, seed in ((70, 3), (3, 8)))
+    weights = torch.linspace(0.5, 1.5, len(images))
+    network = _networks(size, 1)[0]
+    before, plain = network(others), network(images)
+    network.centre(images, weights)
+    torch.testing.assert_close(pooled(network(others)), pooled(before), atol=1e-5, rtol=1e-4)
+    inside = field_of(size) > 0
+
+    def spread(maps):
+        return float((maps * weights[:, None, None]).mean(dim=0)[inside].std())
+
+    assert spread(network(images)) < 1e-4 < 1e-2 < spread(plain)
+    again = unpack_ratio(pack_ratio([network]), size)[0]
+    assert torch.equal(again(others), network(others))
+
+
 @pytest.mark.parametrize("data", [b"nothing", pack_ratio(_networks(64))[:-8]])
 def test_damaged_file_is_refused(data):
     with pytest.raises(ModelError, match=r"ratio\.safetensors"):
         unpack_ratio(data, 64)
+
+
+def test_what_is_not_seen_neither_sets_the_colours_nor_gets_one():
+    field = field_of(32).numpy() > 0
+    maps = np.zeros((20, 32, 32), np.float32)
+    maps[:, field] = np.linspace(-6, 4, field.sum(), dtype=np.float32)
+    shown = map_displays(BatchScores({}, {"ratio": maps}), "ae-u")["ratio"]
+    assert shown["threshold"] == pytest.approx(np.percentile(maps[:, field], 95), rel=1e-3)
+    assert shown["maximum"] == pytest.approx(np.percentile(maps[:, field], 99.9), rel=1e-3)
+    maps[:, field] -= 5  # normals without any evidence for D_u
+    assert map_displays(BatchScores({}, {"ratio": maps}), "ae-u")["ratio"] == {
+        "threshold": LEAST_EVIDENCE, "maximum": 1.0, "unit": "log ratio",
+    }  # fmt: skip

@@ -8,6 +8,8 @@ import torch
 
 from ddad_core.errors import TrainingError
 from ddad_core.evaluation.two_sample import two_sample_test
+from ddad_core.imaging.geometry import normalise
+from ddad_core.ratio import field_of
 from ddad_core.training import ratio_report, ratio_train
 from ddad_core.training.manifest import ManifestRow
 from ddad_core.training.matching import matching_weights
@@ -48,6 +50,14 @@ def test_same_seed_gives_the_same_weights_to_the_bit(trained, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(_weights(again), _weights(trained), strict=True))
     assert again.losses == trained.losses
     np.testing.assert_array_equal(again.held_unlabeled, trained.held_unlabeled)
+
+
+def test_every_network_is_centred_on_d_n(trained):
+    images = torch.from_numpy(normalise(_sets().normal)).unsqueeze(1)
+    inside = field_of(16) > 0
+    for network in trained.networks:
+        usual = network(images).mean(dim=0)[inside]
+        assert network.usual is not None and float(usual.std()) < 1e-4
 
 
 def test_another_seed_gives_other_weights(trained, tmp_path):

@@ -13,6 +13,7 @@ from ddad_core.calibration import PlaceReference
 from ddad_core.card import CARD_FILE
 from ddad_core.errors import ModelError
 from ddad_core.familiarity import FAMILIARITY_FILE
+from ddad_core.ratio import RATIO_FILE
 from ddad_core.registry import (
     MODULE_FILES,
     PLACES_FILE,
@@ -25,7 +26,7 @@ from ddad_core.registry import (
 from ddad_core.scoring import SCORE_NAMES, score_grey
 from tests.core.synthetic import WEIGHTS, random_ensemble, random_grey
 
-FILES = (*MODULE_FILES.values(), PLACES_FILE, FAMILIARITY_FILE)
+FILES = (*MODULE_FILES.values(), PLACES_FILE, FAMILIARITY_FILE, RATIO_FILE)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ddad_core.vocabulary import SCORE_TITLES
 from tests.core.synthetic import REPOSITORY, WEIGHTS
 
 LABELS = np.repeat([0, 1], [60, 40])
-NOISE = np.random.default_rng(1).normal(size=(9, 100))
+NOISE = np.random.default_rng(1).normal(size=(len(SCORE_TITLES), 100))
 
 
 def _scores(**strength):
@@ -72,6 +72,9 @@ def test_statement_is_about_the_primary_score():
         f"its AUC of {better.auc['r_dual'].value:.2f}"
     )
     assert better.at_threshold.sensitivity.value > 0.8
+    near = _evaluate(_scores(a_rec=0.0, a_inter=0.1, r_dual=5.0), "r_dual", 1.5)
+    value = near.auc["r_dual"].value
+    assert 0.995 < value < 1 and f"its AUC of {value:.3f} is" in near.statement
     worse = _evaluate(_scores(a_rec=1.0, a_inter=3.0, r_dual=0.0), "r_dual")
     assert "R_dual (AUC" in worse.statement and "not reliably better" in worse.statement
     assert "not shown to be better than chance" in worse.statement

@@ -93,11 +93,12 @@ def test_map_shown_first_is_the_cards_or_that_of_its_score(
 def test_score_kept_under_another_primary_is_not_cut_by_the_new_threshold(
     loaded: Services, services: Services, loaded_home: Path, ana: Person, databases: Databases
 ) -> None:
-    before = {row.image_id: row for row in loaded.worklist.list(ana).rows}
+    before = dict(databases.query(loaded_home, "SELECT image_id, a_inter FROM scores"))
+    assert {row.score_title for row in loaded.worklist.list(ana).rows} == {"A_ratio"}
     rows = services.worklist.list(ana).rows
     assert len(rows) == len(before) == 3
     for row in rows:
-        a_inter = before[row.image_id].score
+        a_inter = before[row.image_id]
         score = a_inter / (1 + a_inter) + 0.001 * len("r_dual")
         assert (row.score, row.score_title) == (pytest.approx(score), "R_dual")
         assert row.flagged is (score >= THRESHOLD)
@@ -152,12 +153,13 @@ def test_threshold_of_one_score_says_nothing_of_another(
     assert services.worklist.list(ana).flagged == 0
 
 
-def test_threshold_below_zero_is_for_standard_deviations_only(
-    build: Build, loaded_home: Path, eight_maps: Path, ana: Person
+@pytest.mark.parametrize(("primary", "lowest"), [("c_inter", -0.5), ("a_ratio", -20.0)])
+def test_threshold_below_zero_is_for_standard_deviations_and_log_ratios(
+    build: Build, loaded_home: Path, eight_maps: Path, ana: Person, primary: str, lowest: float
 ) -> None:
-    give_eight_maps(eight_maps, primary="c_inter")
+    give_eight_maps(eight_maps, primary=primary)
     services = build(loaded_home, eight_maps)
-    assert put_in_force(services, ana, MODEL, -0.5, "flag more").threshold == -0.5
+    assert put_in_force(services, ana, MODEL, lowest, "flag more").threshold == lowest
     assert services.worklist.list(ana).flagged == 3
 
 

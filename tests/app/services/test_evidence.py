@@ -218,6 +218,6 @@ def test_days_of_the_cases_say_how_many_come(loaded: Services, ana: Person) -> N
     store: UnitOfWork = loaded.access._store
     with store.reading() as repositories:
         kept = repositories.evidence.scores(
-            MODEL, loaded.models.card(MODEL).model_hash, "a_inter", []
+            MODEL, loaded.models.card(MODEL).model_hash, "a_ratio", []
         )
     assert not kept.arrived.any() and len(kept.arrived) == 3

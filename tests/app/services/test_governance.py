@@ -134,7 +134,7 @@ def test_no_change_without_a_reason(loaded: Services, reason: str) -> None:
     assert loaded.models.operating_point(MODEL).version == 0
 
 
-@pytest.mark.parametrize("threshold", [math.nan, math.inf, -0.001])
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
 def test_what_is_no_threshold_is_refused(loaded: Services, threshold: float) -> None:
     change = change_on(loaded, 60, 60)
     wrong = dataclasses.replace(change.proposed, threshold=threshold)

@@ -64,6 +64,7 @@ def fill(loaded: Services) -> Callable[..., MonitoringService]:
                             a_rec_single=0.1,
                             a_intra=0.1,
                             a_inter=0.1,
+                            a_ratio=score,
                             c_rec=0.0,
                             c_intra=0.0,
                             c_inter=0.0,
@@ -130,7 +131,7 @@ def test_flags_are_counted_at_the_operating_point_in_force(
 def test_a_month_that_shifted_is_told_of_by_every_rule_it_breaks(
     fill: Callable[..., MonitoringService],
 ) -> None:
-    found = of(fill(shift=1.0, seconds=60.0, refused=20))
+    found = of(fill(shift=9.0, seconds=60.0, refused=20))
     assert rules(found) == ["score drift", "flag rate", "agreement", "refusals", "reading time"]
     assert {alert.month for alert in found.alerts} == {"2031-03"}
     assert "40 of 40 cases are flagged" in found.alerts[1].sentence
@@ -143,7 +144,7 @@ def test_a_month_that_shifted_is_told_of_by_every_rule_it_breaks(
 def test_all_cases_are_compared_with_the_first_months(
     fill: Callable[..., MonitoringService],
 ) -> None:
-    found = of(fill(shift=1.0))
+    found = of(fill(shift=9.0))
     assert found.cases
     # The gallery's three cases came in now, before the made-up months.
     assert found.baseline.endswith("to 2031-02")
@@ -152,7 +153,7 @@ def test_all_cases_are_compared_with_the_first_months(
 
 
 def test_scanners_and_views_are_told_apart(fill: Callable[..., MonitoringService]) -> None:
-    found = of(fill(shift=1.0))
+    found = of(fill(shift=9.0))
     groups = {(group.kind, group.name): group for group in found.groups}
     assert groups["Scanner", "D-NEW"].n == 40
     assert groups["Scanner", "D-NEW"].flagged.value == 1.0
@@ -187,7 +188,7 @@ def test_an_amended_read_counts_once_and_its_time_not_at_all(
 def test_an_alert_is_logged_once(
     fill: Callable[..., MonitoringService], caplog: pytest.LogCaptureFixture
 ) -> None:
-    service = fill(shift=1.0)
+    service = fill(shift=9.0)
     with caplog.at_level(logging.WARNING, "app.services.monitoring"):
         assert service.note_alerts() >= 3
         assert service.note_alerts() == 0

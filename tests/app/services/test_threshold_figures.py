@@ -48,7 +48,8 @@ def made_up(empty: Services) -> Services:
     for one in images:
         abnormal = source.random() < 0.4
         one["reference_label"] = int(abnormal) if source.random() < 0.7 else None
-        value = round(source.gauss(0.75 if abnormal else 0.6, 0.12), 2)  # with ties
+        around = card.operating_point.threshold + (0.05 if abnormal else -0.1)
+        value = round(source.gauss(around, 0.12), 2)  # with ties
         scores.append(
             dict.fromkeys(SCORE_TITLES, value)
             | {

@@ -141,11 +141,16 @@ def test_change_without_a_reason_is_refused(loaded: Services, ana: Person, reaso
     assert loaded.models.operating_point(MODEL).version == 0
 
 
-@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf, -0.001])
-def test_threshold_that_is_none_is_refused(loaded: Services, ana: Person, threshold: float) -> None:
+@pytest.mark.parametrize(
+    ("model", "threshold"),
+    [*((MODEL, value) for value in (math.nan, math.inf, -math.inf)), ("kermany-ae-u", -0.001)],
+)
+def test_threshold_that_is_none_is_refused(
+    loaded: Services, ana: Person, model: str, threshold: float
+) -> None:
     with pytest.raises(RequestError, match="is not a threshold"):
-        put_in_force(loaded, ana, MODEL, threshold, "why")
-    assert loaded.models.operating_point(MODEL).version == 0
+        put_in_force(loaded, ana, model, threshold, "why")
+    assert loaded.models.operating_point(model).version == 0
 
 
 def test_flags_follow_the_operating_point_without_any_network(

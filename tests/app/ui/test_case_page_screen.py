@@ -72,9 +72,9 @@ def test_who_keeps_the_first_verdict_after_seeing_the_ai_says_so_by_a_second_rea
     monkeypatch.setenv("DDAD_UNAIDED_FIRST", "1")
     page = Page().enter().press("Start reading")
     assert "Scores are shown once your first verdict is saved." in plain(page)
-    assert "<td>A_inter</td>" not in page.html
+    assert "<b>A_ratio</b>" not in page.html and "<td>A_inter</td>" not in page.html
     page.press("Normal").press("Save and show the AI")
-    assert "<b>A_inter</b>" in page.html
+    assert "<b>A_ratio</b>" in page.html and "<td>A_inter</td>" in page.html
     page.press("Save and next")
     found = stored(
         loaded_home,
@@ -83,7 +83,7 @@ def test_who_keeps_the_first_verdict_after_seeing_the_ai_says_so_by_a_second_rea
     )
     assert found == [
         ("unaided", "normal", MODEL, 64, 1, None, 1, None, None, None, 0),
-        ("aided", "normal", MODEL, 64, 1, None, 1, "inter", 1, 0.45, 1),
+        ("aided", "normal", MODEL, 64, 1, None, 1, "ratio", 1, 0.45, 1),
     ]
 
 

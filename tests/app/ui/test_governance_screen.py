@@ -159,7 +159,7 @@ def test_the_change_record_holds_everything_and_nothing_from_outside(loaded: Ser
     parsed.feed(page.decode())
     text = " ".join(parsed.words)
     assert "script" not in parsed.tags and "<script>alert(1)</script>" in text
-    assert "Version 2 (in force): A_inter ≥ 0.75" in text and "Version 1: A_inter ≥ 0.5" in text
+    assert "Version 2 (in force): A_ratio ≥ 0.75" in text and "Version 1: A_ratio ≥ 0.5" in text
     for event in found.events:
         assert event.hash in text
     assert first.model_hash in text and "2026-03-04 05:06:00 UTC by ana" in text

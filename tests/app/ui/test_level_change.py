@@ -55,7 +55,7 @@ def test_the_level_chosen_is_what_the_viewer_begins_with(page: Page, loaded_home
     chosen = slider.min + 0.25 * (slider.max - slider.min)
     slider.set_value(chosen)
     page.run().press("Put level in force …")
-    assert "Regions drawn when A_inter is at least" in page.html
+    assert "Regions drawn when A_ratio is at least" in page.html
     assert "Findings hit" in page.html and "False regions an image" in page.html
     assert stored(loaded_home, "SELECT count(*) FROM operating_points") == [(0,)]
     page.press("Put in force")
@@ -66,10 +66,10 @@ def test_the_level_chosen_is_what_the_viewer_begins_with(page: Page, loaded_home
         loaded_home,
         "SELECT kind, map_name, version, set_by, reason, threshold FROM operating_points",
     )
-    assert row[:5] == ("pixel", "inter", 1, "Ana Ruiz", "boxes say so")
+    assert row[:5] == ("pixel", "ratio", 1, "Ana Ruiz", "boxes say so")
     assert row[5] == pytest.approx(chosen)
-    assert "Levels of A_inter, the first in force" in page.html and "boxes say so" in page.html
-    assert in_viewer(page) == {**before, "inter": row[5]}
+    assert "Levels of A_ratio, the first in force" in page.html and "boxes say so" in page.html
+    assert in_viewer(page) == {**before, "ratio": row[5]}
 
 
 def test_going_back_to_the_models_own_level_is_confirmed(page: Page, loaded_home: Path) -> None:
@@ -96,4 +96,4 @@ def test_a_reader_sees_levels_and_changes_none(page: Page) -> None:
     page.enter("Somebody", "reader")
     levels_part(page)
     labels = [b.label for b in page.at.button]
-    assert "Put level in force …" not in labels and "In force for A_inter" in page.html
+    assert "Put level in force …" not in labels and "In force for A_ratio" in page.html
