@@ -666,7 +666,9 @@ def test_export_counts_rows(page: Page) -> None:
     page.press("Start reading").press("Normal").press("Save").press("Abnormal").press("Save")
     page.go("export")
     counts = [part.partition("<")[0] for part in page.html.split('ddad-figure">')[1:]]
-    assert counts[2:7] == ["2 rows", "0 rows", "0 rows", "3 rows", "0 rows"] and counts[0] == "3 rows"
+    assert (
+        counts[2:7] == ["2 rows", "0 rows", "0 rows", "3 rows", "0 rows"] and counts[0] == "3 rows"
+    )
     assert page.at.get("download_button") == []
     page.press("Make the export")
     assert len(page.at.get("download_button")) == 1
