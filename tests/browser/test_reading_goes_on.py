@@ -219,6 +219,7 @@ def test_a_case_left_as_it_opens_makes_room_for_the_screen_asked_for(server, pag
 
 
 def test_after_a_crash_the_page_reconnects_with_the_draft_and_the_session(server, page, enter):
+    server.free_cases()
     enter(page, server, "Dr Crash")
     image = begin_read(page)
     await_draft(server, page, "Dr Crash", image, COMMENT)
@@ -230,6 +231,11 @@ def test_after_a_crash_the_page_reconnects_with_the_draft_and_the_session(server
     expect(page.locator(READY)).to_have_attribute("data-image-id", image)
     expect_draft(page)
     assert not page.get_by_label("Password").is_visible()
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
+    page.keyboard.press("Control+Enter")
+    page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
+    (read,) = reads_of(server, "Dr Crash")
+    assert (read.verdict, read.comment, len(read.boxes)) == ("abnormal", COMMENT, 1)
 
 
 def test_two_browsers_of_one_reader_lose_neither_save(server, browser: Browser, page, enter):

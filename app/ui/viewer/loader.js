@@ -71,8 +71,12 @@ class Loader {
     viewer.root.dataset.imageId = header.image_id;
     this.asked = "";
     this.#takeMaps(header, readPart, maps);
-    // Whoever reads by keyboard is in the next image without a step; a focus elsewhere stays.
-    if (document.activeElement === document.body) viewer.root.focus({ preventScroll: true });
+    // Whoever reads by keyboard is in the next image without a step; a focus elsewhere stays. The
+    // viewer of the image before may be on the page a moment longer.
+    const { activeElement: focused } = document;
+    const goesOn = focused === document.body || focused?.shadowRoot?.querySelector(".ddad-viewer");
+    if (goesOn) viewer.root.focus({ preventScroll: true });
+    globalThis.ddadShown = viewer;
   }
 
   /** The same picture again: what was chosen, zoomed and drawn is the reader's and stays. */

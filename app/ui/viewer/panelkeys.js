@@ -19,6 +19,7 @@ class PanelKeys {
 
   #down(event) {
     if (!this.viewer.image || event.defaultPrevented || event.repeat) return;
+    if (globalThis.ddadShown !== this.viewer) return; // of an image before, about to go
     const target = event.composedPath()[0];
     const typing = target instanceof Element && target.matches(TEXT_FIELDS);
     const done = typing ? this.#leave(event, target) : this.#act(event);

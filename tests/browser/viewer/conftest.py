@@ -83,7 +83,7 @@ def curved(shown):
 
 @pytest.fixture
 def every_map(shown):
-    """The viewer with all eight maps, the second one first."""
+    """The viewer with every map there is, A_inter by place first."""
     shown.page.get_by_text("Every map").click()
     shown.reported(lambda state: state["map_name"] == "c_inter")
     expect(shown.map_button).to_have_text(MAP_TITLES["c_inter"])

@@ -259,3 +259,21 @@ def test_canvas_has_a_pixel_for_each_of_a_dense_screens(server, browser, ratio):
     colors = [shown.pixel(150 + step, 150)[0] for step in (-2.5, 2.5)]
     assert colors == pytest.approx([GREY["d"], GREY["b"]], abs=2)
     context.close()
+
+
+def test_the_next_image_has_the_keys_while_the_one_before_is_still_there(shown):
+    page = shown.page
+    page.get_by_text("Long run").click()
+    page.wait_for_timeout(2500)
+    shown.focus()
+    page.get_by_label("Other image").evaluate("(box) => box.click()")  # leaves the focus there
+    following = page.locator('.ddad-viewer[data-ready="true"][data-image-id="2"]')
+    following.wait_for()
+    assert shown.root.count() == 2  # until the page's run ends
+    page.keyboard.press("?")
+    expect(following.locator(".sheet")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(following.locator(".sheet")).to_be_hidden()
+    expect(shown.root).to_have_count(1)
+    page.keyboard.press("i")
+    assert shown.state("inverted")

@@ -38,6 +38,7 @@ EXPLANATION = Explanation(
 
 SCRIPT = """
 import json
+import time
 from dataclasses import asdict, replace
 import streamlit as st
 from app.ui.viewer import reported_wants, viewer, viewer_key
@@ -49,8 +50,9 @@ other_image = st.checkbox("Other image")
 other_model = st.checkbox("Other model")
 every_map = st.checkbox("Every map")
 curved = st.checkbox("Curved windows")
-left, right = st.columns(2)  # one row more would push the image out of the window
+left, middle, right = st.columns(3)  # one row more would push the image out of the window
 large = left.checkbox("Large image")
+long_run = middle.checkbox("Long run")
 more = right.checkbox("More on record")
 data = pictures.twelve_bit_image() if other_image else pictures.plain_image()
 if curved:
@@ -72,6 +74,8 @@ if wants.explanation:
 if wants.beside:
     data = replace(data, beside=pictures.earlier_image())
 st.text(json.dumps({**asdict(viewer(data, has=wants.has)), "beside": wants.beside}))
+if long_run:
+    time.sleep(2)
 """
 
 
