@@ -149,25 +149,7 @@ def test_a_level_is_measured_on_the_boxes_that_came_along(page: Page) -> None:
     assert "findings on" in page.html and page.errors == []
     assert "it takes 10" in page.html  # too few images for a policy
     choose(page, "level-policy", "By hand")
-    assert "Level of A_inter" in page.html and figures(page)["Findings hit"] != "–"
-
-
-def test_a_level_put_in_force_is_what_the_viewer_starts_with(page: Page, loaded_home: Path) -> None:
-    reference(page)
-    choose(page, "threshold-part", "Levels of maps")
-    choose(page, "level-boxes", "Boxes that came along")
-    page.press("Look through")
-    choose(page, "level-policy", "By hand")
-    level = page.at.slider(key="level-inter").min
-    choose(page, "level-inter", level)
-    page.press_key("level-change")
-    page.at.text_input(key="change-reason").set_value("boxes say so")
-    page.at.text_input(key="change-override").set_value("no more boxes yet")
-    page.press_key("change-confirmed")
-    assert page.errors == []
-    rows = stored(loaded_home, "SELECT kind, map_name, threshold FROM operating_points")
-    assert [row[:2] for row in rows] == [("pixel", "inter")]
-    assert rows[0][2] == pytest.approx(level)
+    assert "Level of A_ratio" in page.html and figures(page)["Findings hit"] != "–"
 
 
 def test_unaided_readers_are_not_shown_which_unread_cases_change_side(page: Page) -> None:
