@@ -5,6 +5,7 @@ Nothing is measured here: each card states what `ddad evaluate` found, and the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.page import write_part
@@ -43,13 +44,49 @@ Other methods, as others published them, on the official ZhangLab / Kermany test
 
 
 def models_part() -> str:
-    cards = list_cards(REPOSITORY / "weights")
+    cards = sorted(list_cards(REPOSITORY / "weights"), key=_rank)
     intro = (
         "Each figure is read from the model's `card.json`, where `ddad evaluate` wrote it; the "
         "command below each table measures it again, given the data set's images. In brackets: "
         f"95 % intervals. This part is rewritten by `{COMMAND}`.\n"
     )
-    return "\n".join([intro, *(_model(card) for card in cards), OTHERS])
+    return "\n".join([intro, *_overview(cards), *(_model(card) for card in cards), OTHERS])
+
+
+def _rank(card: Card) -> tuple[str, float]:
+    """By data set, the best primary score on the test part first."""
+    evaluation = card.raw.get("evaluation")
+    auc = evaluation["auc"][card.primary]["value"] if evaluation else 0.0
+    return card.raw["data"]["source"], -auc
+
+
+def _overview(cards: Sequence[Card]) -> list[str]:
+    """What each model is judged by, beside the published scores of the same model."""
+    shown = ("a_ratio", "a_inter", "a_intra", "a_rec")
+    heads = ["model", "data", "judged by", *(f"AUC, {SCORE_TITLES[name]}" for name in shown)]
+    rows = [
+        [
+            f"`{card.name}`",
+            card.raw["data"]["title"],
+            SCORE_TITLES[card.primary],
+            *(
+                _interval(card.raw["evaluation"]["auc"][name])
+                if name in card.raw["evaluation"]["auc"]
+                else "not trained"
+                for name in shown
+            ),
+        ]
+        for card in cards
+        if card.raw.get("evaluation")
+    ]
+    table = [heads, ["---"] * len(heads), *rows]
+    return [
+        "Of each data set the model that does best comes first. A_ratio is what this project adds; "
+        "A_inter, A_intra and A_rec are the published scores.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in table),
+        "",
+    ]
 
 
 def _model(card: Card) -> str:
@@ -113,6 +150,7 @@ def _origin(card: Card) -> list[tuple[str, str]]:
             f"{training['epochs']} epochs, {training['seconds']:.0f} s on "
             f"{training['hardware']}, seed {training['seed']}",
         ),
+        *_ratio(card.raw.get("ratio") or {}),
         (
             "Operating point",
             f"{SCORE_TITLES[point.score]} ≥ {point.threshold:.4g}; "
@@ -122,6 +160,21 @@ def _origin(card: Card) -> list[tuple[str, str]]:
             "Share of the calibration normals it flags",
             f"{_interval(rate)}, {point.flagged} of {point.n}",
         ),
+    ]
+
+
+def _ratio(section: dict[str, Any]) -> list[tuple[str, str]]:
+    training = section.get("training")
+    if not training:
+        return []
+    counts = section["counts"]
+    normal, unlabeled = (sum(counts[role].values()) for role in ("normal", "unlabeled"))
+    return [
+        (
+            "A_ratio",
+            f"K = {training['members']}, {training['epochs']} epochs on `{section['manifest']}`: "
+            f"{normal} known normal, {unlabeled} unlabelled; {section['statement']}",
+        )
     ]
 
 

@@ -269,44 +269,70 @@ def planted() -> dict[str, Any]:
     }
 
 
+def source() -> dict[str, Any]:
+    """D_u of another hospital and age: the networks can tell the two apart by that alone."""
+    manifest, grey = loaded("kermany", ("normal", "unlabeled", "test"), 64)
+    other, theirs = loaded("nih-large", ("unlabeled",), 64)
+    normal, unlabeled = manifest.role("normal"), other.role("unlabeled")
+    trained = trained_on(normal, unlabeled, (grey["normal"], theirs["unlabeled"]))
+    labels = labels_of(manifest, "test")
+    return {
+        "n": [int(np.sum(labels == 0)), int(np.sum(labels == 1))],
+        "auc": estimate_to(auc_with_interval(labels, scores_by(trained, grey["test"]))),
+        "held_apart": ratio_report.difference_test(trained, normal, unlabeled).auc,
+    }
+
+
 def cost() -> dict[str, Any]:
-    """Training and scoring time beside the paper's networks, in turns, in the same process."""
+    """Training and scoring beside the paper's networks, in turns, by the processor's time.
+
+    Seconds of the processor, so that what else the machine does is not counted.
+    """
     manifest, grey = loaded("kermany", ("normal", "unlabeled"), 64)
     normal, unlabeled = manifest.role("normal"), manifest.role("unlabeled")
     images = torch.from_numpy(normalise(grey["unlabeled"][:64])).unsqueeze(1)
     paper = build_network("ae-u", 64)
     optimiser = torch.optim.Adam(paper.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True)
-    model = load_model(REPOSITORY / "weights" / "kermany-ae-u-128")
-    ours = load_model(REPOSITORY / "weights" / "nih-ae-u").ratio[0]
-    one = load_model(REPOSITORY / "weights" / "nih-ae-u").b.networks[0]
+    model = load_model(REPOSITORY / "weights" / "nih-ae-u")
+    scored: dict[str, Callable[[], Any]] = {
+        "a_ratio": lambda: ratio_maps(model.ratio, images),
+        "one_of_a_ratio": lambda: ratio_maps(model.ratio[:1], images),
+        "one_of_ddad": lambda: model.b.networks[0](images),
+    }
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        reconstruction_loss(paper, images, paper(images)).backward()
+        optimiser.step()
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     steps: list[float] = []
-    score_ours: list[float] = []
-    score_one: list[float] = []
+    scoring: dict[str, list[float]] = {name: [] for name in scored}
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        for _ in range(4):
-            optimiser.zero_grad(set_to_none=True)
-            reconstruction_loss(paper, images, paper(images)).backward()
-            optimiser.step()
-        steps.append((time.perf_counter() - started) / 4)
+        steps.append(_seconds(step))
         with torch.inference_mode():
-            for network, times in ((ours, score_ours), (one, score_one)):
-                started = time.perf_counter()
-                for _ in range(4):
-                    network(images)
-                times.append((time.perf_counter() - started) / 4 / len(images) * 1000)
+            for name, times in scoring.items():
+                times.append(_seconds(scored[name]) / len(images) * 1000)
     torch.set_num_threads(threads)
-    trained = trained_on(normal, unlabeled, (grey["normal"], grey["unlabeled"]))
+    started = time.process_time()
+    trained_on(normal, unlabeled, (grey["normal"], grey["unlabeled"]))
+    ratio_seconds = time.process_time() - started
     a, b = (len(normal) + len(unlabeled)) // 64, len(normal) // 64
     return {
-        "model": model.card.name,
+        "members": len(model.ratio),
         "ddad_seconds": float(np.median(steps)) * 250 * 3 * (a + b),
-        "ratio_seconds": trained.seconds,
-        "score_ratio_ms": float(np.median(score_ours)),
-        "score_network_ms": float(np.median(score_one)),
+        "ratio_seconds": ratio_seconds,
+        "score_ms": {name: float(np.median(times)) for name, times in scoring.items()},
     }
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    """Of the processor, for one call, over four."""
+    started = time.process_time()
+    for _ in range(4):
+        work()
+    return (time.process_time() - started) / 4
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -314,6 +340,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "against": against,
     "sweep": sweep,
     "planted": planted,
+    "source": source,
     "robustness": robustness,
     "place": lambda: place(images_of("nih")),
     "cost": cost,

@@ -119,10 +119,10 @@ def test_the_readme_states_the_figures_of_the_cards():
     for card_file in (REPOSITORY / "weights").glob("*/card.json"):
         card = json.loads(card_file.read_text(encoding="utf-8"))
         evaluation = card["evaluation"]
-        auc = evaluation["auc"]["a_inter"]
-        figure = f"{auc['value']:.3f} ({auc['ci95'][0]:.3f} to {auc['ci95'][1]:.3f})"
         row = next(row for row in README.splitlines() if row.startswith(f"| `{card['name']}`"))
-        assert figure in row
+        for score in {"a_ratio", "a_inter"} & set(evaluation["auc"]):
+            auc = evaluation["auc"][score]
+            assert f"{auc['value']:.3f} ({auc['ci95'][0]:.3f} to {auc['ci95'][1]:.3f})" in row
         assert f"{evaluation['n_normal']} normal" in row
         assert str(evaluation["n_abnormal"]) in row
 

@@ -24,6 +24,10 @@ MEANINGS = """
   edges and fine detail, too. Which score tells most is measured for each model.
 * **R_dual** is one map that a further network made of A_inter and A_intra; it is sharper, and only
   some models have it.
+* **A_ratio** asks the question directly: how much likelier is this radiograph, and each place in
+  it, among the unlabelled than among the normal ones? Above 0 speaks for the unlabelled, below 0
+  for the normal ones. It is no part of the published method, and whatever sets the two collections
+  apart counts, findings or not. Not every model has it; where it judges, it is shown first.
 * **by place**: how many standard deviations (σ) a pixel lies above normal radiographs at the same
   place; 0 is usual there.
 """

@@ -300,7 +300,7 @@ def test_read_is_stored_as_it_was_entered(page: Page, loaded_home: Path) -> None
         loaded_home,
         "SELECT map_name, ai_visible, model_name, seconds_to_verdict > 0, threshold > 0 FROM reads",
     )
-    assert circumstances == ("inter", 1, "nih-ae-u", 1, 1)
+    assert circumstances == ("ratio", 1, "nih-ae-u", 1, 1)
 
 
 def test_comment_typed_just_before_saving_is_saved(page: Page, loaded_home: Path) -> None:
@@ -765,21 +765,20 @@ def test_every_screen_names_the_score_of_the_model(r_dual_page: Page) -> None:
     assert "3 at or above" in page.go("worklist").html
 
 
-def test_threshold_below_zero_can_be_put_in_force_for_deviations_by_place(page: Page) -> None:
+def test_threshold_below_zero_can_be_put_in_force_for_log_ratios(page: Page) -> None:
     page.press("Start reading")
     page.widget("selectbox", "model-").set_value("kermany-ae-u-128")
     page.run()
-    assert "A_inter, calibrated by place = " in page.html
-    assert "of 50 calibration normals" in page.html  # the other half says what is usual where
+    assert "A_ratio = " in page.html and "of 100 calibration normals" in page.html
     page.go("thresholds")
     page.at.selectbox(key="thresholds-model").set_value("kermany-ae-u-128")
     slider = page.run().at.slider[0]
-    assert slider.label == "A case is flagged when A_inter, calibrated by place is at least"
-    assert slider.min < 0 < slider.value < slider.max
+    assert slider.label == "A case is flagged when A_ratio is at least"
+    assert slider.min < slider.value < 0 and slider.value < slider.max
     slider.set_value(slider.min)
     page.run()
     assert figures(page)["Calibration normals flagged"] == "100%"
-    assert "by place ≥ -0." in put_in_force(page, "trial").text and page.errors == []
+    assert "A_ratio ≥ -" in put_in_force(page, "trial").text and page.errors == []
 
 
 def test_read_without_touching_the_viewer_keeps_the_default_map(
