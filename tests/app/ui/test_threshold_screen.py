@@ -149,7 +149,7 @@ def test_a_level_is_measured_on_the_boxes_that_came_along(page: Page) -> None:
     assert "findings on" in page.html and page.errors == []
     assert "it takes 10" in page.html  # too few images for a policy
     choose(page, "level-policy", "By hand")
-    assert "Level of A_inter" in page.html and figures(page)["Findings hit"] != "–"
+    assert "Level of A_ratio" in page.html and figures(page)["Findings hit"] != "–"
 
 
 def test_unaided_readers_are_not_shown_which_unread_cases_change_side(page: Page) -> None:
