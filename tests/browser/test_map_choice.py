@@ -61,6 +61,7 @@ def test_a_chosen_map_is_painted_stored_and_kept_for_the_next_case(eight_map_ser
 
     case = viewer.get_attribute("data-image-id")
     page.get_by_role("button", name="Normal Shortcut N").click()
+    page.locator('[data-testid="stBaseButton-primary"]', has_text="Normal").wait_for()
     page.get_by_role("button", name="Save and next").click()
     page.locator(f'{READY}:not([data-image-id="{case}"])').wait_for()
     expect(page.locator(".ddad-viewer")).to_have_count(1)
