@@ -114,7 +114,7 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
     draft = state.drafts[view.image.id]
     following = state.neighbour(1)
     if view.unaided:
-        _commit_button(context, draft)
+        _commit_button(context)
         return
     columns = st.columns([2, 1])
     # Callbacks, as for the steps: the page then runs once, for the next case.
@@ -123,8 +123,8 @@ def _save_buttons(context: Context, state: Session, case: OpenCase) -> None:
             f"{_save_word(view, draft)} and {'next' if following is not None else 'finish'}",
             type="primary",
             shortcut="Ctrl+Enter",
+            key="save-onward",  # one button whatever it says: it may be pressed as that changes
             width="stretch",
-            help="Choose a verdict first" if draft.verdict is None else None,
             on_click=_save,
             args=(context, following, True),
         )
@@ -144,14 +144,14 @@ def _save_word(view: CaseView, draft: Draft) -> str:
     return "Keep" if saved and draft.kept is None else "Save"
 
 
-def _commit_button(context: Context, draft: Draft) -> None:
+def _commit_button(context: Context) -> None:
     """The first verdict, after which the AI is shown."""
     st.button(
         "Save and show the AI",
         type="primary",
         shortcut="Ctrl+Enter",
+        key="save-first",
         width="stretch",
-        help="Choose a verdict first" if draft.verdict is None else None,
         on_click=_save,
         args=(context, None, False),
     )

@@ -201,6 +201,23 @@ def test_what_was_typed_a_moment_ago_is_saved_by_key_and_by_hand(server, page, e
     assert draft_of(server, "Dr Quick", image) == {}
 
 
+def test_verdict_and_save_pressed_at_once_save_the_read(server, page, enter):
+    page.add_init_script(ONE_BY_ONE)  # the page has run for the verdict before it hears of the save
+    server.free_cases()
+    enter(page, server, "Dr Both")
+    image = open_case(page)
+    page.evaluate(
+        """(image) => {
+          document.querySelector(`.st-key-verdict-abnormal-${image} button`).click();
+          [...document.querySelectorAll("button")]
+            .find((one) => one.textContent.startsWith("Save and next")).click();
+        }""",
+        image,
+    )
+    page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
+    assert [str(read.image_id) for read in reads_of(server, "Dr Both")] == [image]
+
+
 def test_a_case_left_as_it_opens_makes_room_for_the_screen_asked_for(server, page, enter):
     page.add_init_script(SLOW_LINE)
     server.free_cases()

@@ -134,7 +134,9 @@ def _assign(context: Context, wish: Wish, state: Session) -> None:
     if Action.ASSIGN not in context.allowed:
         return
     chosen = marked(state.listed)
-    if st.button(f"Assign {len(chosen)}" if chosen else "Assign", width="stretch"):
+    if st.button(
+        f"Assign {len(chosen)}" if chosen else "Assign", width="stretch", key="assign-chosen"
+    ):
         assign_dialog(context, wish, chosen)
 
 
