@@ -17,7 +17,7 @@ def ratio_part(found: dict[str, Any]) -> str:
         f"Written by `{COMMAND} [PART...]`, given the images. AUC with 95 % interval, bootstrap "
         "stratified by class, 2000 samples. n: normal and abnormal images."
     )
-    parts = [intro, _shortcuts()]
+    parts = [intro, _aims(found), _shortcuts()]
     for name, make in (
         ("choice", _choice),
         ("against", _against),
@@ -57,6 +57,44 @@ def _n(values: dict[str, Any]) -> str:
 
 def _title(name: str) -> str:
     return "combination without labels" if name == "combined" else SCORE_TITLES[name]
+
+
+def _aims(found: dict[str, Any]) -> str:
+    """Each aim that has been measured, with whether it is met."""
+    rows = []
+
+    def row(aim: str, measured: dict[str, Any] | None, least: float) -> None:
+        if measured:
+            rows.append([aim, _estimate(measured), _met(measured["value"] >= least)])
+
+    against = found.get("against", {})
+    children, adults = (against.get(name, {}) for name in ("kermany-ae-u-128", "nih-ae-u"))
+    row("AUC, children, at least 0.98", children.get("auc", {}).get("a_ratio"), 0.98)
+    row(
+        "the same with 20 % abnormal in D_u, at least 0.93",
+        found.get("sweep", {}).get("20%", {}).get("auc"),
+        0.93,
+    )
+    row("AUC, adults, at least 0.82", adults.get("auc", {}).get("a_ratio"), 0.82)
+    for view, auc in adults.get("within", {}).items():
+        row(f"AUC, adults, {view} views only, at least 0.75", auc, 0.75)
+    if "place" in found:
+        gain = found["place"]["difference"]
+        rows.append(
+            ["pointing above A_inter's", _estimate(gain, "+.3f"), _met(gain["ci95"][0] > 0)]
+        )
+    if "planted" in found:
+        rise = max(abs(value) for value in found["planted"]["rise"].values())
+        rows.append(["a planted corner mark: below 0.1 SD", f"{rise:.4f}", _met(rise < 0.1)])
+    if "cost" in found:
+        share = found["cost"]["ratio_seconds"] / found["cost"]["ddad_seconds"]
+        rows.append(["training: below a tenth of DDAD's", f"{share:.3f}", _met(share < 0.1)])
+        took = found["cost"]["score_ms"]
+        times = took["a_ratio"] / took["one_of_ddad"]
+        rows.append(
+            ["scoring: no slower than one AE-U", f"{times:.2f} times as long", _met(times <= 1)]
+        )
+    return "### Aims\n\n" + _table(["aim", "measured", ""], rows)
 
 
 def _choice(found: dict[str, Any]) -> str:
