@@ -89,11 +89,10 @@ def _aims(found: dict[str, Any]) -> str:
     if "cost" in found:
         share = found["cost"]["ratio_seconds"] / found["cost"]["ddad_seconds"]
         rows.append(["training: below a tenth of DDAD's", f"{share:.3f}", _met(share < 0.1)])
-        took = found["cost"]["score_ms"]
-        times = took["a_ratio"] / took["one_of_ddad"]
-        rows.append(
-            ["scoring: no slower than one AE-U", f"{times:.2f} times as long", _met(times <= 1)]
-        )
+        for name, took in found["cost"]["scoring"].items():
+            times = took["a_ratio"] / took["one_of_ddad"]
+            aim = f"scoring: A_ratio no slower than one AE-U, `{name}`"
+            rows.append([aim, f"{times:.2f} times as long", _met(times <= 1)])
     return "### Aims\n\n" + _table(["aim", "measured", ""], rows)
 
 
@@ -149,10 +148,12 @@ def _planted(found: dict[str, Any]) -> str:
 def _source(found: dict[str, Any]) -> str:
     return (
         "### D_u of another hospital\n\nKnown normals of `kermany.csv` (children), D_u of "
-        f"`nih-large.csv` (adults): told apart with a held-apart AUC of {found['held_apart']:.3f}. "
-        "The children's pneumonias are told from their normals by such a model with "
-        f"{_estimate(found['auc'])} ({_n(found)}). The two-sample test cannot know why two sets "
-        "differ: D_n and D_u must come from the same place."
+        f"`nih-large.csv` (adults): held-apart AUC {found['held_apart']:.3f} for one against the "
+        "other, and the children's pneumonias are told from their normals with "
+        f"{_estimate(found['auc'])} ({_n(found)}). The two-sample test compares within views, of "
+        f"which the children have none on record: p {_p(found['within_views'])}, so that such a "
+        "model does not judge by A_ratio. Where views are alike or not recorded the test cannot "
+        "know why two sets differ: D_n and D_u must come from the same place."
     )
 
 
@@ -213,28 +214,28 @@ def _place(found: dict[str, Any]) -> str:
 
 def _cost(found: dict[str, Any]) -> str:
     share = found["ratio_seconds"] / found["ddad_seconds"]
-    took = found["score_ms"]
     rows = [
         [
             "Training, seconds of one core: A_ratio against DDAD",
             f"under a tenth: {_met(share < 0.1)}",
             f"{found['ratio_seconds']:.0f} against {found['ddad_seconds']:.0f}: {share:.3f}",
-        ],
-        [
-            f"Scoring an image: A_ratio with its {found['members']} networks against one AE-U",
-            f"no slower: {_met(took['a_ratio'] <= took['one_of_ddad'])}",
-            f"{took['a_ratio']:.2f} against {took['one_of_ddad']:.2f} ms",
-        ],
-        [
-            "Scoring an image: one network of A_ratio against one AE-U",
-            "none",
-            f"{took['one_of_a_ratio']:.2f} against {took['one_of_ddad']:.2f} ms",
-        ],
+        ]
     ]
+    for name, took in found["scoring"].items():
+        what = f"Scoring an image, `{name}` ({took['size']} pixels): A_ratio against one AE-U"
+        rows.append(
+            [
+                f"{what}, all {took['members']} networks",
+                f"no slower: {_met(took['a_ratio'] <= took['one_of_ddad'])}",
+                f"{took['a_ratio']:.2f} against {took['one_of_ddad']:.2f} ms",
+            ]
+        )
+        times = f"{took['one_of_a_ratio']:.2f} against {took['one_of_ddad']:.2f} ms"
+        rows.append([f"{what}, one network", "none", times])
     return (
-        "### Cost\n\n64 x 64, one thread, time of the processor, in turns, one process. Training: "
-        "Kermany, K = 3, 15 epochs, measured whole; DDAD's is its median step times the steps of "
-        "250 epochs of six networks. Scoring: in a batch of 64.\n\n"
+        "### Cost\n\nOne thread, time of the processor, in turns, one process. Training: "
+        "Kermany, 64 x 64, K = 3, 15 epochs, measured whole; DDAD's is its median step times the "
+        "steps of 250 epochs of six networks. Scoring: in a batch of 64.\n\n"
         + _table(["figure", "aim", "measured"], rows)
     )
 
