@@ -29,6 +29,7 @@ from ddad_core.inference.folding import fold_ensemble
 from ddad_core.inference.parity import TOLERANCE, largest_difference, plausible_grey
 from ddad_core.registry import Model
 from ddad_core.scoring import MAP_NAMES, SCORE_NAMES, score_grey
+from ddad_core.training.pack import PRIMARY, operating_point
 
 if TYPE_CHECKING:
     import onnx
@@ -101,7 +102,9 @@ def export_onnx(model: Model, path: Path) -> Exported:
 
 def metadata(card: Card) -> dict[str, str]:
     """What the file says of itself (ONNX metadata_props), every value a string."""
-    point = card.operating_point
+    point = card.raw["operating_point"]
+    if point["score"] not in SCORE_NAMES:  # a threshold of what the graph does not give is no use
+        point = operating_point(PRIMARY, card.reference.of_score(PRIMARY))
     essentials = {
         "title": card.title,
         "network": card.network,
@@ -109,11 +112,7 @@ def metadata(card: Card) -> dict[str, str]:
         "input_size": card.input_size,
         "population": card.raw["population"],
         "use": card.raw["use"],
-        "operating_point": {
-            "score": point.score,
-            "threshold": point.threshold,
-            "policy": point.policy,
-        },
+        "operating_point": {name: point[name] for name in ("score", "threshold", "policy")},
         "licence": card.raw["data"].get("licence", "not stated"),
     }
     return {

@@ -12,6 +12,7 @@ from ddad_core import export, registry
 from ddad_core.card import load_card
 from ddad_core.cli import main
 from ddad_core.errors import ModelError, RequestError
+from ddad_core.evaluation.thresholds import threshold_for_normal_rate
 from ddad_core.export import export_onnx
 from ddad_core.inference.parity import plausible_grey
 from ddad_core.registry import Model
@@ -94,9 +95,16 @@ def test_the_file_says_what_it_is(exported, model):
         "age_min": 18,
         "age_max": 85,
     }
-    point = model.card.operating_point
-    assert card["operating_point"]["threshold"] == point.threshold
-    assert card["operating_point"]["score"] == "a_inter" and card["operating_point"]["policy"]
+    assert model.card.primary == "a_ratio"  # which the graph does not give
+    normals = model.card.reference.of_score("a_inter")
+    assert card["operating_point"] == {
+        "score": "a_inter",
+        "threshold": threshold_for_normal_rate(normals, 0.1),
+        "policy": "Flags at most 10% of the calibration normals",
+    }
+    own = load_card(WEIGHTS / "kermany-ae-u")
+    stated = json.loads(export.metadata(own)["card"])["operating_point"]
+    assert (stated["score"], stated["threshold"]) == ("a_inter", own.operating_point.threshold)
     assert "Not a medical device" in card["use"]
     assert "NIH Clinical Center" in card["licence"]
 

@@ -53,11 +53,11 @@ def test_gallery_images_score_as_the_reference_says(model, scorer, images):
     a, b = ([reference.forward(arrays(n), batch) for n in m.networks] for m in (model.a, model.b))
     maps = reference.maps(batch, a, b)
     expected = reference.scores(maps)
-    calibration = model.card.reference.of_score("a_inter")
+    calibration = model.card.reference.of_score("a_ratio")
     for i, result in enumerate(scorer.score_many(images)):
         placed = {f"c_{name}" for name in MAP_NAMES}
-        assert set(result.scores) == placed | set(SCORE_NAMES)
-        assert set(result.maps) == placed | set(MAP_NAMES)
+        assert set(result.scores) == {*placed, *SCORE_NAMES, "a_ratio"}
+        assert set(result.maps) == {*placed, *MAP_NAMES, "ratio"}
         for name in SCORE_NAMES:
             assert result.scores[name] == pytest.approx(expected[name][i], rel=1e-4)
         for name in MAP_NAMES:
@@ -69,8 +69,9 @@ def test_gallery_images_score_as_the_reference_says(model, scorer, images):
             by_place /= model.places.deviation[name]
             np.testing.assert_allclose(result.maps[f"c_{name}"], by_place, rtol=1e-2, atol=1e-2)
             assert result.scores[f"c_{name}"] == pytest.approx(by_place.mean(), abs=1e-3)
-        assert result.model == "nih-ae-u" and result.primary == "a_inter"
-        assert result.score == result.scores["a_inter"]
+        assert result.model == "nih-ae-u" and result.primary == "a_ratio"
+        assert result.score == result.scores["a_ratio"]
+        assert result.score == pytest.approx(result.maps["ratio"].mean(), abs=1e-4)
         assert result.p_value == reference.p_value(calibration, result.score)
         assert result.percentile == 100 * np.mean(calibration < result.score)
 
