@@ -192,13 +192,13 @@ def test_rejected_regions_survive_a_reload_and_are_stored_with_the_read(
     server: Server, page: Page, opened: Callable[..., int]
 ) -> None:
     case = opened("Dr Reject")
-    page.get_by_role("button", name="Reject region 2").click()
+    page.get_by_role("button", name="Reject region 1").click()
     page.wait_for_timeout(1000)
     page.goto(server.url)
     page.get_by_role("button", name="Start reading").wait_for()
     page.locator("button.row").first.click()
     page.locator(f'{READY}[data-image-id="{case}"]').wait_for()
-    reject = page.get_by_role("button", name="Reject region 2")
+    reject = page.get_by_role("button", name="Reject region 1")
     expect(reject).to_have_attribute("aria-pressed", "true")
     page.wait_for_timeout(500)
     page.keyboard.press("n")
@@ -211,7 +211,7 @@ def test_rejected_regions_survive_a_reload_and_are_stored_with_the_read(
         " r.peak_y, reads.map_name, reads.pixel_threshold FROM rejected_regions r"
         " JOIN reads ON reads.id = r.read_id WHERE reads.reader = 'Dr Reject'",
     )
-    region = page.locator(READY).evaluate("(root) => root.__ddad.state.regions[1]")
+    region = page.locator(READY).evaluate("(root) => root.__ddad.state.regions[0]")
     (row,) = found
     assert (row[0], row[1]) == (row[9], row[10])
     assert row[2:6] == pytest.approx([region["box"][s] for s in ("x", "y", "width", "height")])
