@@ -34,6 +34,8 @@ from ddad_core.vocabulary import MAP_TITLES, SCORE_TITLES
 
 UNAIDED = "Your verdict first: what the AI says is shown once it is saved."
 _BY_PLACE = "standard deviations above the calibration normals at the same place"
+_SHORT_UNITS = {"log ratio": "nat"}
+"""Beside each figure there is room for a few letters."""
 MAP_HINTS = {
     "inter": "Where the networks A and the networks B differ",
     "c_inter": f"A_inter in {_BY_PLACE}",
@@ -43,7 +45,8 @@ MAP_HINTS = {
     "c_rec": f"A_rec in {_BY_PLACE}",
     "r_dual": "A_inter and A_intra refined by a network trained on synthetic anomalies, 0 to 1",
     "r_intra": "A_intra refined by a network trained on synthetic anomalies, 0 to 1",
-    "ratio": "Evidence that the image is one of D_u and not of D_n, as a log ratio of densities",
+    "ratio": "Evidence that the image is one of D_u and not of D_n, as the natural logarithm of a "
+    "ratio of densities (nat)",
 }
 """What each map shows, for who chooses one."""
 
@@ -371,7 +374,7 @@ def _layer(card: Card, name: str, values: np.ndarray, level: float) -> MapLayer:
         name=name,
         title=MAP_TITLES[name],
         # "0 to 1", which a card may say of a refined map, is a range, not a unit; the hint has it.
-        unit="" if name.startswith("r_") else display.unit,
+        unit="" if name.startswith("r_") else _SHORT_UNITS.get(display.unit, display.unit),
         values=pack(values),
         size=values.shape[0],
         threshold=level,
