@@ -97,6 +97,17 @@ def fill(home: Path) -> None:
     engine.dispose()
 
 
+PROGRAM = """
+import sys
+from pathlib import Path
+from app.cli import main
+status = main(sys.argv[1:])
+# Not getrusage: what it tells of a new process is at least what its parent held.
+print("peak", Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+sys.exit(status)
+"""
+
+
 def run() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -104,7 +115,7 @@ def run() -> list[Figure]:
         fill(home)
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "export", str(Path(folder) / "all.zip")]
+            [sys.executable, "-c", PROGRAM, "export", str(Path(folder) / "all.zip")]
             + ["--comments"],
             env={**os.environ, "DDAD_HOME": str(home)},
             stdout=subprocess.PIPE,
@@ -117,7 +128,8 @@ def run() -> list[Figure]:
         size = (Path(folder) / "all.zip").stat().st_size if status == 0 else 0
     found = re.search(r"^reads\.csv: (\d+) rows$", told, re.MULTILINE)
     whole = status == 0 and found is not None and int(found[1]) == READS
-    megabytes = usage.ru_maxrss / 1000
+    peak = re.search(r"^peak (\d+)$", told, re.MULTILINE)
+    megabytes = int(peak[1]) * 1.024 / 1000 if peak else float("inf")
     processor = usage.ru_utime + usage.ru_stime
     return [
         Figure(

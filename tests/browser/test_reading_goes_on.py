@@ -218,6 +218,18 @@ def test_verdict_and_save_pressed_at_once_save_the_read(server, page, enter):
     assert [str(read.image_id) for read in reads_of(server, "Dr Both")] == [image]
 
 
+def test_a_page_that_lost_the_next_image_asks_for_it_again(server, page, enter):
+    server.free_cases()
+    enter(page, server, "Dr Again")
+    image = open_case(page)
+    page.wait_for_function("() => globalThis.ddadAhead")
+    page.keyboard.press("n")
+    expect(chosen(page, "Normal")).to_be_visible()
+    page.evaluate("() => { globalThis.ddadAhead.key = 'of another picture'; }")
+    page.keyboard.press("Control+Enter")
+    page.locator(f'{READY}:not([data-image-id="{image}"])').wait_for()
+
+
 def test_a_case_left_as_it_opens_makes_room_for_the_screen_asked_for(server, page, enter):
     page.add_init_script(SLOW_LINE)
     server.free_cases()

@@ -25,7 +25,11 @@ export default function takeAhead({ parentElement, data, setStateValue }) {
   clearTimeout(waiting.get(parentElement));
   const { header, readPart } = readHeader(data);
   const { next } = header;
-  if (globalThis.ddadAhead?.image !== next) delete globalThis.ddadAhead;
+  const { ddadAhead: before } = globalThis;
+  if (before && before.image !== next) {
+    globalThis.ddadAheadBefore = before; // its viewer may come later than these words
+    delete globalThis.ddadAhead;
+  }
   if (header.pixels) {
     const base = readBase(header, readPart);
     base.catch(() => {}); // the viewer sees to it

@@ -41,9 +41,11 @@ class Loader {
 
   /** The pixels were left out, because this page was given them before: see ahead.js. */
   async #loadPrepared(payload, wanted) {
-    const { ddadAhead: ahead } = globalThis;
-    delete globalThis.ddadAhead;
-    const base = ahead?.key === wanted.pixels && (await ahead.base.catch(() => null));
+    const { ddadAhead, ddadAheadBefore } = globalThis;
+    const ahead = [ddadAhead, ddadAheadBefore].find((one) => one?.key === wanted.pixels);
+    delete globalThis.ddadAheadBefore;
+    if (ahead === ddadAhead) delete globalThis.ddadAhead;
+    const base = ahead && (await ahead.base.catch(() => null));
     if (this.wanted !== wanted) return;
     if (base) await this.#loadImage(payload, wanted, base);
     else this.#askAgain(payload.header);
@@ -158,6 +160,7 @@ class Loader {
 
   /** The pixels were left out because this page had them, and it has them no more. */
   #askAgain(header) {
+    this.wanted = null; // what comes is the same but for the pixels
     this.viewer.sendWants({ image_id: header.image_id, full: false, reconstructions: "", beside: 0, has: "" });
   }
 
