@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import sign_in
 
 READY = '.ddad-viewer[data-ready="true"]'
+WAIT_MS = 20_000
 DARK, LIGHT = "rgb(11, 13, 16)", "rgb(255, 255, 255)"
 PAGE_COLOR = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
 FIRST_COLOR = """() => {
@@ -120,7 +121,7 @@ def test_the_guide_goes_on_as_the_reader_does_what_it_says_and_ends(server, page
     page.get_by_role("button", name="Show me").click()
     page.locator(READY).wait_for()
     shown = page.locator(".guide .count")
-    expect(shown).to_have_text("1 of 7")
+    expect(shown).to_have_text("1 of 7", timeout=WAIT_MS)
     page.wait_for_timeout(1000)
     box = page.locator("canvas.picture").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -128,20 +129,20 @@ def test_the_guide_goes_on_as_the_reader_does_what_it_says_and_ends(server, page
     page.mouse.down()
     page.mouse.move(x + 80, y + 30, steps=4)
     page.mouse.up()
-    expect(shown).to_have_text("2 of 7")
+    expect(shown).to_have_text("2 of 7", timeout=WAIT_MS)
     page.mouse.wheel(0, -300)
-    expect(shown).to_have_text("3 of 7")
+    expect(shown).to_have_text("3 of 7", timeout=WAIT_MS)
     page.locator(".ddad-viewer").focus()
     page.keyboard.press("h")
-    expect(shown).to_have_text("4 of 7")
+    expect(shown).to_have_text("4 of 7", timeout=WAIT_MS)
     page.keyboard.press("h")
-    expect(shown).to_have_text("5 of 7")
+    expect(shown).to_have_text("5 of 7", timeout=WAIT_MS)
     page.get_by_role("button", name="Accept region 1 as a box").click()
-    expect(shown).to_have_text("6 of 7")
+    expect(shown).to_have_text("6 of 7", timeout=WAIT_MS)
     page.get_by_role("button", name="Abnormal").click()
-    expect(shown).to_have_text("7 of 7")
+    expect(shown).to_have_text("7 of 7", timeout=WAIT_MS)
     page.get_by_role("button", name=re.compile("^Save(?! and)")).click()
-    expect(page.locator(".guide")).to_have_count(0)
+    expect(page.locator(".guide")).to_have_count(0, timeout=WAIT_MS)
     page.goto(server.url)
     page.get_by_role("button", name="Start reading").wait_for()
     page.wait_for_timeout(1000)
@@ -149,4 +150,4 @@ def test_the_guide_goes_on_as_the_reader_does_what_it_says_and_ends(server, page
     page.goto(f"{server.url}/help")
     page.get_by_role("button", name="Show the guided case again").click()
     page.get_by_role("button", name="Not now").click()
-    expect(page.locator(".guide")).to_have_count(0)
+    expect(page.locator(".guide")).to_have_count(0, timeout=WAIT_MS)
