@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -36,8 +36,8 @@ from ddad_core.evaluation.delong import delong_test
 from ddad_core.evaluation.metrics import auc_with_interval
 from ddad_core.imaging.geometry import normalise
 from ddad_core.networks import build_network, reconstruction_loss
-from ddad_core.ratio import pooled, ratio_maps
-from ddad_core.registry import load_model
+from ddad_core.ratio import ratio_maps
+from ddad_core.registry import Model, load_model
 from ddad_core.scoring import Scorer
 from ddad_core.training import ratio_report
 from ddad_core.training.images import load_roles
@@ -75,20 +75,25 @@ def labels_of(manifest: Manifest, role: str) -> np.ndarray:
 def trained_on(
     normal: Sequence[Any], unlabeled: Sequence[Any], grey: tuple[np.ndarray, np.ndarray]
 ) -> TrainedRatio:
-    sets = RatioSets(
-        *grey,
-        [row.patient_id for row in normal],
-        [row.patient_id for row in unlabeled],
-        matching_weights(normal, unlabeled)[0],
-    )
+    weights, _ = matching_weights(normal, unlabeled)
+    sets = RatioSets.of_rows(normal, unlabeled, *grey, weights)
     with tempfile.TemporaryDirectory() as run:
         return train_ratio(replace(CONFIG, size=grey[0].shape[-1]), sets, run=Path(run))
 
 
-def scores_by(trained: TrainedRatio, grey: np.ndarray) -> np.ndarray:
-    images = torch.from_numpy(normalise(grey)).unsqueeze(1)
-    parts = [pooled(ratio_maps(trained.networks, part)) for part in images.split(64)]
-    return torch.cat(parts).double().numpy()
+def shipped(role: str) -> Iterator[tuple[Model, Manifest, np.ndarray, np.ndarray]]:
+    """Each model with the manifest, images and labels of one of its parts."""
+    for name in MODELS:
+        model = load_model(REPOSITORY / "weights" / name)
+        manifest, grey = loaded(
+            Path(model.card.raw["data"]["manifest"]).stem, (role,), model.card.input_size
+        )
+        yield model, manifest, grey[role], labels_of(manifest, role)
+
+
+def counted(labels: np.ndarray) -> list[int]:
+    """Normal and abnormal images."""
+    return [int(np.sum(labels == 0)), int(np.sum(labels == 1))]
 
 
 def combined(reference: NormalReference, scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -103,19 +108,14 @@ def combined(reference: NormalReference, scores: Mapping[str, np.ndarray]) -> np
 def choice() -> dict[str, Any]:
     """Each score, and their combination without labels, on the validation part."""
     found = {}
-    for model_name in MODELS:
-        model = load_model(REPOSITORY / "weights" / model_name)
-        manifest, grey = loaded(
-            Path(model.card.raw["data"]["manifest"]).stem, ("validation",), model.card.input_size
-        )
-        labels = labels_of(manifest, "validation")
-        values = Scorer(model, "cpu").scores(grey["validation"]).scores
+    for model, _, grey, labels in shipped("validation"):
+        values = Scorer(model, "cpu").scores(grey).scores
         wanted = [n for n in ("a_inter", "c_inter", "r_dual", "a_ratio") if n in values]
         joined = [n for n in ("a_inter", "a_intra", "r_dual", "a_ratio") if n in values]
-        pairs = {**{n: values[n] for n in wanted}}
+        pairs = {n: values[n] for n in wanted}
         pairs["combined"] = combined(model.card.reference, {n: values[n] for n in joined})
-        found[model_name] = {
-            "n": [int(np.sum(labels == 0)), int(np.sum(labels == 1))],
+        found[model.card.name] = {
+            "n": counted(labels),
             "auc": {n: estimate_to(auc_with_interval(labels, v)) for n, v in pairs.items()},
         }
     return found
@@ -135,7 +135,7 @@ def sweep() -> dict[str, Any]:
     _, grey = loaded("kermany", ("normal", "unlabeled", "test"), 64)
     normal, unlabeled = manifest.role("normal"), manifest.role("unlabeled")
     test, labels = grey["test"], labels_of(manifest, "test")
-    found: dict[str, Any] = {"n": [int(np.sum(labels == 0)), int(np.sum(labels == 1))]}
+    found: dict[str, Any] = {"n": counted(labels)}
     cases = [(f"{rate:.0%}", rate, 0.0) for rate in RATES]
     for name, rate, noise in [*cases, ("60%, 5% of D_n abnormal", 0.6, 0.05)]:
         abnormal = round(SWEEP_SIZE * rate)
@@ -154,7 +154,9 @@ def sweep() -> dict[str, Any]:
         trained = trained_on(rows, theirs, (known, pool[chosen]))
         tested = ratio_report.difference_test(trained, rows, theirs)
         found[name] = {
-            "auc": estimate_to(auc_with_interval(labels, scores_by(trained, test))),
+            "auc": estimate_to(
+                auc_with_interval(labels, ratio_report.scores_of(trained.networks, test))
+            ),
             "held_apart": tested.auc,
             "p_value": tested.p_value,
             "seconds": trained.seconds,
@@ -199,19 +201,14 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def robustness() -> dict[str, Any]:
     """By how much changes that are no finding move the score of test images."""
     found = {}
-    for model_name in MODELS:
-        model = load_model(REPOSITORY / "weights" / model_name)
-        manifest, grey = loaded(
-            Path(model.card.raw["data"]["manifest"]).stem, ("test",), model.card.input_size
-        )
-        labels, test = labels_of(manifest, "test"), grey["test"]
+    for model, _, test, labels in shipped("test"):
         scorer = Scorer(model, "cpu")
         plain = scorer.scores(test).scores
         rows: dict[str, Any] = {"none": _moved(labels, plain, plain)}
         for name, change in CHANGES.items():
             changed = scorer.scores(np.stack([change(image) for image in test])).scores
             rows[name] = _moved(labels, plain, changed)
-        found[model_name] = rows
+        found[model.card.name] = rows
     return found
 
 
@@ -229,13 +226,8 @@ def _moved(
 def against() -> dict[str, Any]:
     """A_ratio against A_inter on the test part, DeLong."""
     found = {}
-    for model_name in MODELS:
-        model = load_model(REPOSITORY / "weights" / model_name)
-        manifest, grey = loaded(
-            Path(model.card.raw["data"]["manifest"]).stem, ("test",), model.card.input_size
-        )
-        labels = labels_of(manifest, "test")
-        values = Scorer(model, "cpu").scores(grey["test"]).scores
+    for model, manifest, grey, labels in shipped("test"):
+        values = Scorer(model, "cpu").scores(grey).scores
         test = delong_test(labels, values["a_ratio"], values["a_inter"])
         views = np.array([row.view for row in manifest.role("test")])
         within = {
@@ -244,8 +236,8 @@ def against() -> dict[str, Any]:
             )
             for view in sorted(set(views) - {""})
         }
-        found[model_name] = {
-            "n": [int(np.sum(labels == 0)), int(np.sum(labels == 1))],
+        found[model.card.name] = {
+            "n": counted(labels),
             "auc": {
                 n: estimate_to(auc_with_interval(labels, values[n])) for n in ("a_inter", "a_ratio")
             },
@@ -277,8 +269,10 @@ def source() -> dict[str, Any]:
     trained = trained_on(normal, unlabeled, (grey["normal"], theirs["unlabeled"]))
     labels = labels_of(manifest, "test")
     return {
-        "n": [int(np.sum(labels == 0)), int(np.sum(labels == 1))],
-        "auc": estimate_to(auc_with_interval(labels, scores_by(trained, grey["test"]))),
+        "n": counted(labels),
+        "auc": estimate_to(
+            auc_with_interval(labels, ratio_report.scores_of(trained.networks, grey["test"]))
+        ),
         "held_apart": auc_of(trained),
         "within_views": ratio_report.difference_test(trained, normal, unlabeled).p_value,
     }
@@ -286,10 +280,7 @@ def source() -> dict[str, Any]:
 
 def auc_of(trained: TrainedRatio) -> float:
     """How well the held-apart scores tell D_u from D_n, whatever the views."""
-    held = np.concatenate([trained.held_normal, trained.held_unlabeled])
-    return auc_with_interval(
-        (np.arange(len(held)) >= len(trained.held_normal)).astype(int), held
-    ).value
+    return auc_with_interval(trained.of_unlabeled.astype(int), trained.held).value
 
 
 def cost() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.serving import REPOSITORY
 from ddad_core.card import estimate_to
@@ -16,8 +15,8 @@ from ddad_core.evaluation.localization import localize
 from ddad_core.evaluation.metrics import auc_with_interval
 from ddad_core.evaluation.regions import Box, read_boxes, regions_of_boxes
 from ddad_core.imaging import read_radiograph_file
-from ddad_core.imaging.geometry import normalise, to_network_grey
-from ddad_core.ratio import BLOCKS, RatioNetwork, pooled, ratio_maps
+from ddad_core.imaging.geometry import to_network_grey
+from ddad_core.ratio import BLOCKS, RatioNetwork
 from ddad_core.registry import load_model
 from ddad_core.scoring import Scorer
 from ddad_core.training import ratio_report
@@ -82,13 +81,8 @@ def _by_field(images: Path, grey: np.ndarray, boxes: list[tuple[Box, ...]]) -> d
     roles = ("normal", "unlabeled", "calibration", "validation")
     loaded = load_roles(manifest, roles, images, CONFIG.size)
     normal, unlabeled = manifest.role("normal"), manifest.role("unlabeled")
-    sets = RatioSets(
-        loaded["normal"],
-        loaded["unlabeled"],
-        [row.patient_id for row in normal],
-        [row.patient_id for row in unlabeled],
-        matching_weights(normal, unlabeled)[0],
-    )
+    weights, _ = matching_weights(normal, unlabeled)
+    sets = RatioSets.of_rows(normal, unlabeled, loaded["normal"], loaded["unlabeled"], weights)
     apart = np.concatenate([loaded["calibration"], loaded["validation"]])
     rows = [*manifest.role("calibration"), *manifest.role("validation")]
     labels = np.array([row.label for row in rows])
@@ -98,12 +92,9 @@ def _by_field(images: Path, grey: np.ndarray, boxes: list[tuple[Box, ...]]) -> d
             make = partial(RatioNetwork, blocks=blocks)
             trained = train_ratio(CONFIG, sets, run=Path(run), make=make)
         told = ratio_report.difference_test(trained, normal, unlabeled)
-        evidence = {}
-        for name, of in (("apart", apart), ("boxed", grey)):
-            tensor = torch.from_numpy(normalise(of)).unsqueeze(1)
-            evidence[name] = ratio_maps(trained.networks, tensor)
-        scores = pooled(evidence["apart"]).double().numpy()
-        pointing = localize({"ratio": evidence["boxed"].numpy()}, boxes, frame=FRAME)["ratio"]
+        scores = ratio_report.scores_of(trained.networks, apart)
+        maps = ratio_report.maps_of(trained.networks, grey).numpy()
+        pointing = localize({"ratio": maps}, boxes, frame=FRAME)["ratio"]
         found[str(SEES[blocks - 1])] = {
             "auc": estimate_to(auc_with_interval(labels, scores)),
             "held_apart": told.auc,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class DdadError(Exception):
     """Base of every error a user can meet.
@@ -27,6 +29,21 @@ class ManifestError(DdadError):
 
 class TrainingError(DdadError):
     """Training cannot start or go on."""
+
+
+def check_options(checks: Iterable[tuple[str, object, bool, str]]) -> None:
+    """Refuse the first option that is out of range.
+
+    Args:
+        checks: Name, value, whether it is good, and what it must be.
+
+    Raises:
+        TrainingError: The message names the option.
+    """
+    for option, value, good, wanted in checks:
+        if not good:
+            problem = f"{option} is {value}; it must be {wanted}."
+            raise TrainingError(problem, "Change it and start again.")
 
 
 class ModelError(DdadError):

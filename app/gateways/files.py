@@ -221,9 +221,14 @@ class ImageFiles:
         return self._maps / sha256[:2] / sha256 / f"{model_hash}.npz"
 
 
+def is_sha256(text: object) -> bool:
+    """Whether it is one: 64 lower-case hexadecimal digits."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
 def _check_hash(digits: str) -> None:
     """Refuse what could name a file elsewhere."""
-    if not _SHA256.fullmatch(digits):
+    if not is_sha256(digits):
         problem = f"{digits[:80]!r} is not a SHA-256 in 64 lower-case hexadecimal digits."
         raise FilesError(problem)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from app.gateways.files import is_sha256
 from ddad_core.errors import DdadError
 from ddad_core.imaging.archive import MAX_RATIO, Archive, is_archive
 
@@ -27,7 +28,6 @@ _ENDINGS: dict[str, FileKind] = {
 _SAFE_NAME = re.compile(r"\w[\w .()\-]{0,120}")
 _CHUNK = 2**20
 _AGAIN = "Transfer it again, or export it again. Nothing was imported."
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class PackageError(DdadError):
@@ -207,7 +207,7 @@ def _facts(manifest: PackedFile, format_version: int) -> Mapping[str, Any]:
         installation, site = str(facts["installation"]), facts["site"]
         listed = {one["name"]: (one["bytes"], one["sha256"]) for one in facts["files"]}
         whole = isinstance(site, str) and all(
-            isinstance(size, int) and _SHA256.fullmatch(digest) for size, digest in listed.values()
+            isinstance(size, int) and is_sha256(digest) for size, digest in listed.values()
         )
         if not whole or not re.fullmatch(r"[0-9A-Za-z\-]{8,64}", installation):
             raise ValueError(installation)

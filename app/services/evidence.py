@@ -192,10 +192,9 @@ def labels_of(reads: ReadColumns, choice: EvidenceChoice) -> Labels:
     left_out: Counter[str] = Counter()
     kept: list[int] = []
     whose = {*choice.readers, *([choice.word] if choice.readers and choice.word else [])}
-    settles = reads.settles or (False,) * len(reads.reader)
     settling = choice.rule == "arbiter" and not choice.word
     for place, (reader, model, at, settled) in enumerate(
-        zip(reads.reader, reads.model_name, reads.saved_at, settles, strict=True)
+        zip(reads.reader, reads.model_name, reads.saved_at, reads.settles, strict=True)
     ):
         day = at.date()
         if whose and reader not in whose and not (settling and settled):
@@ -208,15 +207,11 @@ def labels_of(reads: ReadColumns, choice: EvidenceChoice) -> Labels:
             left_out["reads of other readers"] += 1
         else:
             kept.append(place)
-    own = _taken(reads, kept)
+    own = reads.taken(kept)
     verdicts = (
         Verdict(case, reader, ABNORMAL.get(verdict), settled)
         for case, reader, verdict, settled in zip(
-            own.image_id,
-            own.reader,
-            own.verdict,
-            own.settles or (False,) * len(own.reader),
-            strict=True,
+            own.image_id, own.reader, own.verdict, own.settles, strict=True
         )
     )
     found = consensus(verdicts, rule=choice.rule, reader=choice.word or None)
@@ -287,18 +282,3 @@ def table_of(reads: ReadColumns, cases: np.ndarray, readers: tuple[str, ...]) ->
         elif verdict == "uncertain":
             suspicion[at] = 0.0
     return ReadTable(cases, readers, calls, suspicion)
-
-
-def _taken(reads: ReadColumns, places: list[int]) -> ReadColumns:
-    if len(places) == len(reads.image_id):
-        return reads
-    return ReadColumns(
-        image_id=tuple(reads.image_id[i] for i in places),
-        reader=tuple(reads.reader[i] for i in places),
-        verdict=tuple(reads.verdict[i] for i in places),
-        confidence=tuple(reads.confidence[i] for i in places),
-        stage=tuple(reads.stage[i] for i in places),
-        model_name=tuple(reads.model_name[i] for i in places),
-        saved_at=tuple(reads.saved_at[i] for i in places),
-        settles=tuple(reads.settles[i] for i in places) if reads.settles else (),
-    )

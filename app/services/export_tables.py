@@ -49,15 +49,25 @@ _HASH = _text("model_hash", "SHA-256 of the model's weights: one version of the 
 _READER = _text("reader", "Name of the reader's account; name@site for an imported read")
 _REVISION = _other("integer", "revision", "1 for a reader's first read of an image, then 2, 3, …")
 _CURRENT = _other("flag", "current", "Whether no later revision of this reader and image is stored")
-_BOX = (
+_OF_READ = (
+    _other("integer", "read_id", "The revision of the read it belongs to"),
+    _CASE,
+    _SHA,
+    _READER,
+    _REVISION,
+    _CURRENT,
+)
+_PLACE = (
     _other("number", "x", "Left edge, from the image's left", "pixel"),
     _other("number", "y", "Upper edge, from the image's top", "pixel"),
     _other("number", "width", "Of the box", "pixel"),
     _other("number", "height", "Of the box", "pixel"),
-    _text("label", "What the box is called; may be empty"),
+)
+_IMAGE_SIZE = (
     _other("integer", "image_width", "Columns of the image", "pixel"),
     _other("integer", "image_height", "Rows of the image", "pixel"),
 )
+_BOX = (*_PLACE, _text("label", "What the box is called; may be empty"), *_IMAGE_SIZE)
 _SCORES = tuple(
     _other("number", name, f"{SCORE_TITLES[name]} of the image; empty if the model has none")
     for name in (
@@ -138,27 +148,18 @@ TABLES: dict[TableName, ExportTable] = {
         )),
         ExportTable("boxes", "Boxes of reads, in image pixels", (
             _other("integer", "box_id", "Number of the box", source="id"),
-            _other("integer", "read_id", "The revision of the read it belongs to"),
-            _CASE,
-            _SHA,
-            _READER,
-            _REVISION,
-            _CURRENT,
+            *_OF_READ,
             _other("integer", "index", "Of the box in its read, from 0"),
             *_BOX,
         )),
         ExportTable("rejected_regions", "Regions of a map that readers rejected, in image pixels", (
             _other("integer", "region_id", "Number of the region", source="id"),
-            _other("integer", "read_id", "The revision of the read it belongs to"),
-            _CASE,
-            _SHA,
-            _READER,
-            _REVISION,
-            _CURRENT,
+            *_OF_READ,
             _other("integer", "index", "Of the region in its read, from 0"),
             _text("map", "The map it is of", *MAP_TITLES.keys(), source="map_name"),
             _other("number", "pixel_threshold", "The level the map was cut at"),
-            *(column for column in _BOX if column.name != "label"),
+            *_PLACE,
+            *_IMAGE_SIZE,
             _other("number", "peak", "The highest value of the map in it"),
             _other("number", "peak_x", "Where that is, from the image's left", "pixel"),
             _other("number", "peak_y", "Where that is, from the image's top", "pixel"),

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.gateways.files import is_sha256
 from app.gateways.packages import PackageError
 from app.services.export_coco import UNNAMED
 from app.store.records import Box
 from app.store.storable import storable
 
 NAME_LIMIT = 160
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def wrong(where: str, what: str) -> PackageError:
     """The refusal of a file for one of its values."""
     problem = f"{where}: {what}."
     return PackageError(problem, "Nothing was imported. Correct the file, or export it again.")
-
-
-def is_sha256(text: object) -> bool:
-    """Whether it is one: 64 lower-case hexadecimal digits."""
-    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 def box_of(values: Mapping[str, Any], where: str) -> Box:

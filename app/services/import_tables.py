@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from app.gateways.files import is_sha256
 from app.gateways.packages import Package, PackageError, PackedFile
 from app.gateways.tables import Column, Format, first_columns, read_table
 from app.services.export_tables import TABLES
@@ -15,7 +16,6 @@ from app.services.import_boxes import (
     NAME_LIMIT,
     box_of,
     coco_of,
-    is_sha256,
     list_of,
     listed_box,
     wrong,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 import numpy as np
@@ -43,7 +44,7 @@ class ReadColumns:
         stage: "unaided" or "aided".
         model_name: Model in use; None if it was read without one.
         saved_at: UTC.
-        settles: Whether the reader settled the case where others differed; empty for nobody did.
+        settles: Whether the reader settled the case where others differed; nobody did if not given.
     """
 
     image_id: tuple[int, ...] = ()
@@ -54,6 +55,17 @@ class ReadColumns:
     model_name: tuple[str | None, ...] = ()
     saved_at: tuple[datetime, ...] = ()
     settles: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Without a word on it, nobody settled a case."""
+        object.__setattr__(self, "settles", self.settles or (False,) * len(self.image_id))
+
+    def taken(self, places: Sequence[int]) -> ReadColumns:
+        """The reads at these places."""
+        if len(places) == len(self.image_id):
+            return self
+        columns = (getattr(self, one.name) for one in fields(self))
+        return ReadColumns(*(tuple(column[i] for i in places) for column in columns))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,13 @@ from ddad_core.errors import ModelError, TrainingError
 
 def run(arguments: Namespace) -> int:
     """`ddad train`."""
+    given = {
+        name: value
+        for name in ("size", "members", "epochs", "batch_size", "learning_rate", "seed")
+        if (value := getattr(arguments, name)) is not None
+    }
     if arguments.network == "ratio":
-        return train_ratio.run(_named(arguments))
+        return train_ratio.run(_named(arguments), given)
     from ddad_core.scoring import resolve_device
     from ddad_core.training import images, loop, pack, refine
     from ddad_core.training.manifest import load_manifest
@@ -21,11 +26,6 @@ def run(arguments: Namespace) -> int:
     if folder.exists():
         problem = f"{folder} exists, and a model is never edited in place."
         raise ModelError(problem, "Give another --name, or remove the folder yourself.")
-    given = {
-        name: value
-        for name in ("size", "members", "epochs", "batch_size", "learning_rate", "seed")
-        if (value := getattr(arguments, name)) is not None
-    }
     config = loop.TrainingConfig(network=arguments.network, **given)
     if config.members < 2:
         problem = f"--members is {config.members}; one network alone has no A_intra."

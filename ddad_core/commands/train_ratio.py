@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ddad_core.errors import ModelError, TrainingError
 
 
-def run(arguments: Namespace) -> int:
-    """Train the networks of A_ratio and write the model anew with them."""
+def run(arguments: Namespace, given: Mapping[str, Any]) -> int:
+    """Train the networks of A_ratio and write the model anew with them.
+
+    Args:
+        arguments: Of `ddad train`.
+        given: Hyperparameters that are not left to their defaults.
+    """
     from ddad_core.evaluation.two_sample import LEAST
     from ddad_core.registry import load_model
     from ddad_core.training import images, ratio_pack, ratio_report, ratio_train
@@ -25,12 +32,7 @@ def run(arguments: Namespace) -> int:
         raise ModelError(problem, "Give another --name or --weights, or remove it yourself.")
     model = load_model(arguments.beside)
     size = model.card.input_size
-    given = {
-        name: value
-        for name in ("members", "epochs", "batch_size", "learning_rate", "seed")
-        if (value := getattr(arguments, name)) is not None
-    }
-    config = ratio_train.RatioConfig(size=size, **given)
+    config = ratio_train.RatioConfig(**{**given, "size": size})
     data = load_manifest(arguments.manifest)
     there = [role for role in ("unlabeled", "validation", "test") if data.role(role)]
     # The other parts are read, too, so that a picture under two roles is noticed; then dropped.
@@ -39,12 +41,8 @@ def run(arguments: Namespace) -> int:
     trained = test = shortcuts = None
     if min(len(normal), len(unlabeled)) >= LEAST:
         weights, matched = matching_weights(normal, unlabeled)
-        sets = ratio_train.RatioSets(
-            normal=loaded["normal"],
-            unlabeled=loaded["unlabeled"],
-            normal_patients=[row.patient_id for row in normal],
-            unlabeled_patients=[row.patient_id for row in unlabeled],
-            weights=weights,
+        sets = ratio_train.RatioSets.of_rows(
+            normal, unlabeled, loaded["normal"], loaded["unlabeled"], weights
         )
         calibration = loaded["calibration"]
         del loaded["normal"]

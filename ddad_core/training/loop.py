@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ddad_core.ensemble import Ensemble
-from ddad_core.errors import TrainingError
+from ddad_core.errors import TrainingError, check_options
 from ddad_core.networks import build_network
 from ddad_core.networks.build import Network
 
@@ -71,10 +71,7 @@ class TrainingConfig:
                 "a number above 0",
             ),
         )
-        for option, value, good, wanted in checks:
-            if not good:
-                problem = f"{option} is {value}; it must be {wanted}."
-                raise TrainingError(problem, "Change it and start again.")
+        check_options(checks)
 
     def digest(self, normal: np.ndarray, unlabeled: np.ndarray) -> str:
         """SHA-256 over this configuration and the images, for checkpoints."""

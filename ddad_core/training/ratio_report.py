@@ -29,8 +29,8 @@ def difference_test(
     rows = [*normal, *unlabeled]
     folds = np.concatenate([trained.normal_folds, trained.unlabeled_folds])
     return two_sample_test(
-        np.concatenate([trained.held_normal, trained.held_unlabeled]),
-        np.arange(len(rows)) >= len(normal),
+        trained.held,
+        trained.of_unlabeled,
         groups=[row.patient_id for row in rows],
         strata=[f"{fold} {row.view}" for fold, row in zip(folds, rows, strict=True)],
     )
@@ -76,8 +76,7 @@ def shortcut_report(
         calibration_grey: Calibration normals, uint8 (N, S, S).
         matched: Covariates that D_n was weighted by.
     """
-    second = np.arange(len(normal) + len(unlabeled)) >= len(normal)
-    held = np.concatenate([trained.held_normal, trained.held_unlabeled])
+    second, held = trained.of_unlabeled, trained.held
     within = {}
     for name, values in strata_of([*normal, *unlabeled]).items():
         for value in sorted(set(values) - {""}):
@@ -95,18 +94,24 @@ def shortcut_report(
     }
 
 
-def _maps(networks: Sequence[RatioNetwork], grey: np.ndarray) -> torch.Tensor:
+def maps_of(networks: Sequence[RatioNetwork], grey: np.ndarray) -> torch.Tensor:
+    """Evidence by place, uint8 (N, S, S) -> float32 (N, S, S), some images at a time."""
     parts = np.array_split(grey, max(1, len(grey) // 64))
     return torch.cat(
         [ratio_maps(networks, torch.from_numpy(normalise(part)).unsqueeze(1)) for part in parts]
     )
 
 
+def scores_of(networks: Sequence[RatioNetwork], grey: np.ndarray) -> np.ndarray:
+    """A_ratio of images, uint8 (N, S, S) -> float64 (N,)."""
+    return pooled(maps_of(networks, grey)).double().numpy()
+
+
 def _places(
     networks: Sequence[RatioNetwork], unlabeled: np.ndarray, normal: np.ndarray
 ) -> dict[str, float]:
     """By how much D_u's evidence exceeds that of normals, in the middle and around it."""
-    maps = _maps(networks, unlabeled).mean(dim=0) - _maps(networks, normal).mean(dim=0)
+    maps = maps_of(networks, unlabeled).mean(dim=0) - maps_of(networks, normal).mean(dim=0)
     side = maps.shape[-1]
     margin = side // 5
     middle = torch.zeros_like(maps, dtype=torch.bool)
@@ -131,11 +136,9 @@ def with_mark(grey: np.ndarray, level: int = 255) -> np.ndarray:
 
 def planted_mark(networks: Sequence[RatioNetwork], grey: np.ndarray) -> dict[str, float]:
     """By how much a corner mark raises the score of normals, in their standard deviation."""
-    plain = pooled(_maps(networks, grey)).double().numpy()
+    plain = scores_of(networks, grey)
     rise = {
-        name: float(
-            np.mean(pooled(_maps(networks, with_mark(grey, level))).double().numpy() - plain)
-        )
+        name: float(np.mean(scores_of(networks, with_mark(grey, level)) - plain))
         for name, level in (("white", 255), ("black", 0))
     }
     deviation = float(plain.std()) or 1.0

@@ -14,16 +14,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from ddad_core.errors import TrainingError
+from ddad_core.errors import TrainingError, check_options
 from ddad_core.imaging.geometry import normalise
 from ddad_core.ratio import LARGEST_SIDE, RatioNetwork, field_of, normalise_field, pooled
 from ddad_core.training.checkpoints import load_checkpoint, save_checkpoint
+from ddad_core.training.manifest import ManifestRow
 from ddad_core.training.ratio_augment import augment
 from ddad_core.training.ratio_risk import ratio_risk
 
@@ -72,10 +74,7 @@ class RatioConfig:
             ("the floor share", self.floor_share, 0 <= self.floor_share < 1, "0 to below 1"),
             ("--seed", self.seed, self.seed >= 0, "0 or more"),
         )
-        for option, value, good, wanted in checks:
-            if not good:
-                problem = f"{option} is {value}; it must be {wanted}."
-                raise TrainingError(problem, "Change it and start again.")
+        check_options(checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +94,21 @@ class RatioSets:
     normal_patients: Sequence[str]
     unlabeled_patients: Sequence[str]
     weights: np.ndarray
+
+    @classmethod
+    def of_rows(
+        cls,
+        normal_rows: Sequence[ManifestRow],
+        unlabeled_rows: Sequence[ManifestRow],
+        normal: np.ndarray,
+        unlabeled: np.ndarray,
+        weights: np.ndarray,
+    ) -> Self:
+        """Images in the order of their rows of a manifest."""
+        normal_patients, unlabeled_patients = (
+            [row.patient_id for row in rows] for rows in (normal_rows, unlabeled_rows)
+        )
+        return cls(normal, unlabeled, normal_patients, unlabeled_patients, weights)
 
     def digest(self, config: RatioConfig) -> str:
         """SHA-256 over configuration, images, patients and weights, for checkpoints."""
@@ -129,6 +143,16 @@ class TrainedRatio:
     unlabeled_folds: np.ndarray
     losses: dict[str, list[float]]
     seconds: float
+
+    @property
+    def held(self) -> np.ndarray:
+        """All held-apart scores, D_n first, float64 (N + M,)."""
+        return np.concatenate([self.held_normal, self.held_unlabeled])
+
+    @property
+    def of_unlabeled(self) -> np.ndarray:
+        """Which of them are of D_u, bool (N + M,)."""
+        return np.arange(len(self.held)) >= len(self.held_normal)
 
 
 def folds_of(patients: Sequence[str], members: int, seed: int) -> np.ndarray:

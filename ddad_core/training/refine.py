@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ddad_core.discrepancy import discrepancy_maps
 from ddad_core.ensemble import Ensemble
-from ddad_core.errors import TrainingError
+from ddad_core.errors import TrainingError, check_options
 from ddad_core.refinement import INPUT_MAPS, RefinementNetwork
 from ddad_core.training.checkpoints import load_checkpoint, save_checkpoint
 from ddad_core.training.refine_step import BATCH_MAPS, Learner, start_learner, stepper
@@ -68,10 +68,10 @@ class RefinementConfig:
             ("seed", self.seed, self.seed >= 0, "0 or more"),
             ("kinds", self.kinds, different, f"one or more of {', '.join(INPUT_MAPS)}"),
         )
-        for name, value, good, wanted in checks:
-            if not good:
-                problem = f"The refinement's {name} is {value}; it must be {wanted}."
-                raise TrainingError(problem, "Change it and start again.")
+        check_options(
+            (f"The refinement's {name}", value, good, wanted)
+            for name, value, good, wanted in checks
+        )
 
     def digest(self, a: Ensemble, b: Ensemble, normal: np.ndarray) -> str:
         """SHA-256 over this configuration, the images and modules A and B, for checkpoints."""
