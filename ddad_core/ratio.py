@@ -11,7 +11,8 @@ every place has the same mean evidence on D_n, and so none stands out in every i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +25,9 @@ from ddad_core.errors import ModelError
 RATIO_FILE = "ratio.safetensors"
 RATIO = "ratio"
 """Name of the map; the score is ``a_ratio``."""
+
+RatioMapping = Callable[[torch.Tensor], torch.Tensor]
+"""Images (B, 1, S, S) in [-1, 1] -> maps (B, S, S)."""
 
 LARGEST_SIDE = 64
 """Of what the networks look at; larger inputs are averaged down to at most this side."""
@@ -111,7 +115,7 @@ class RatioNetwork(nn.Module):
         Inside the field it is divided by the field's share of the square, so that the mean over
         the whole map is the mean evidence within the field.
         """
-        return self._spread(self._evidence(images))
+        return self.spread(self.evidence(self.seen(images)))
 
     @torch.no_grad()
     def centre(self, images: torch.Tensor, weights: torch.Tensor) -> None:
@@ -123,20 +127,33 @@ class RatioNetwork(nn.Module):
         """
         self.usual = None
         parts = zip(images.split(64), weights.split(64), strict=True)
-        sums = [(self._evidence(part) * of.view(-1, 1, 1, 1)).sum(dim=0) for part, of in parts]
+        sums = [
+            (self.evidence(self.seen(part)) * of.view(-1, 1, 1, 1)).sum(dim=0) for part, of in parts
+        ]
         usual = torch.stack(sums).sum(dim=0) / weights.sum()  # (1, side / 8, side / 8)
-        self.usual = usual - pooled(self._spread(usual.unsqueeze(0)))
+        self.usual = usual - pooled(self.spread(usual.unsqueeze(0)))
 
-    def _evidence(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, S, S) -> (B, 1, side / 8, side / 8), with all blocks."""
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
+        """What the network looks at, (B, 1, S, S) -> (B, 1, side, side); see the module."""
         if images.shape[-1] != self.side:
             images = functional.adaptive_avg_pool2d(images, self.side)
-        seen = normalise_field(images, field_of(self.side, images.device))
+        return normalise_field(images, field_of(self.side, images.device))
+
+    def evidence(self, seen: torch.Tensor) -> torch.Tensor:
+        """Evidence on the network's own grid.
+
+        Args:
+            seen: From :meth:`seen`, (B, 1, side, side).
+
+        Returns:
+            (B, 1, side / 8, side / 8), with all blocks.
+        """
         x = functional.relu(self.stem_norm(self.stem(seen)), inplace=True)
         evidence: torch.Tensor = self.head(self.body(x))
         return evidence if self.usual is None else evidence - self.usual
 
-    def _spread(self, evidence: torch.Tensor) -> torch.Tensor:
+    def spread(self, evidence: torch.Tensor) -> torch.Tensor:
+        """Maps of evidence, (B, 1, side / 8, side / 8) -> (B, S, S); see :meth:`forward`."""
         maps = functional.interpolate(
             evidence, size=(self.size, self.size), mode="bilinear", align_corners=False
         ).squeeze(1)
@@ -152,7 +169,13 @@ def pooled(maps: torch.Tensor) -> torch.Tensor:
 @torch.inference_mode()
 def ratio_maps(networks: Sequence[RatioNetwork], images: torch.Tensor) -> torch.Tensor:
     """Mean evidence of K networks in evaluation mode, (B, 1, S, S) -> (B, S, S)."""
-    return torch.stack([network(images) for network in networks]).mean(dim=0)
+    seen = networks[0].seen(images)
+    return networks[0].spread(torch.stack([n.evidence(seen) for n in networks]).mean(dim=0))
+
+
+def mapping_by(networks: Sequence[RatioNetwork]) -> RatioMapping | None:
+    """The networks themselves as what makes the maps; None if there are none."""
+    return partial(ratio_maps, networks) if networks else None
 
 
 def pack_ratio(networks: Sequence[RatioNetwork]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from ddad_core.discrepancy import discrepancy_maps, image_scores
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.imaging.geometry import normalise, to_network_grey
-from ddad_core.inference.choice import choose_engine
+from ddad_core.inference.choice import choose_engine, choose_ratio_engine
 from ddad_core.inference.engines import full_precision
 from ddad_core.inference.parity import Reconstruct
-from ddad_core.ratio import RATIO, RatioNetwork, pooled, ratio_maps
+from ddad_core.ratio import RATIO, RatioMapping, pooled
 from ddad_core.refinement import RefinementNetwork, refine
 from ddad_core.registry import Model
 from ddad_core.types import Radiograph, ScoreResult
@@ -47,12 +47,12 @@ class Extras:
     Attributes:
         refiners: Refinement networks in evaluation mode by kind, "r_dual" or "r_intra".
         places: The calibration normals' maps, place by place, or None.
-        ratio: The networks of A_ratio in evaluation mode; none without that score.
+        ratio: Makes the maps of A_ratio, on the device; None without that score.
     """
 
     refiners: Mapping[str, RefinementNetwork] = field(default_factory=dict)
     places: PlaceReference | None = None
-    ratio: Sequence[RatioNetwork] = ()
+    ratio: RatioMapping | None = None
 
 
 def resolve_device(name: str) -> torch.device:
@@ -112,7 +112,6 @@ def score_batches(
     extras = extras or Extras()
     device = device or torch.device("cpu")
     refiners = {kind: network.to(device) for kind, network in extras.refiners.items()}
-    ratio = [network.to(device) for network in extras.ratio]
     parts: list[BatchScores] = []
     for start in range(0, len(grey), BATCH_SIZE):
         batch = torch.from_numpy(normalise(grey[start : start + BATCH_SIZE]))
@@ -120,8 +119,8 @@ def score_batches(
         found = discrepancy_maps(images, *reconstruct(images))
         refined = refine(refiners, found) if refiners else {}
         means = image_scores(found) | {k: v.mean(dim=(1, 2)) for k, v in refined.items()}
-        if ratio:
-            refined[RATIO] = ratio_maps(ratio, images)
+        if extras.ratio:
+            refined[RATIO] = extras.ratio(images)
             means[f"a_{RATIO}"] = pooled(refined[RATIO])
         scores = {name: values.double().cpu().numpy() for name, values in means.items()}
         tensors = {name: getattr(found, name) for name in MAP_NAMES} | refined
@@ -157,7 +156,10 @@ class Scorer:
         chosen = choose_engine(model.a, model.b, model.card.input_size, self.device, prefer=engine)
         self.engine_name, self.engine_note = chosen.name, chosen.note
         self._reconstruct = chosen.reconstruct
-        self._extras = Extras(model.refiners, model.places, model.ratio)
+        self._extras = Extras(model.refiners, model.places)
+        if model.ratio:
+            ratio = choose_ratio_engine(model.ratio, self.device, prefer=engine)
+            self._extras = replace(self._extras, ratio=ratio.maps)
         self._familiarity = model.familiarity
 
     def score(self, radiograph: Radiograph) -> ScoreResult:

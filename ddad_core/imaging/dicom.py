@@ -86,14 +86,13 @@ def check_inflated_size(data: bytes) -> None:
     Raises:
         RefusedImageError: The inflated data set is over ``MAX_FILE_BYTES``.
     """
+    stream = io.BytesIO(data)
+    syntax = _declared_syntax(stream)
+    if syntax and syntax != DeflatedExplicitVRLittleEndian:
+        return  # dcmread goes by the same element, read the same way
     if DeflatedExplicitVRLittleEndian.encode() not in data:
         return
-    stream = io.BytesIO(data)
-    read_preamble(stream, force=True)
-    meta = read_dataset(
-        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group > 2
-    )
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+    if syntax != DeflatedExplicitVRLittleEndian:
         # dcmread might read this header otherwise than it was read here, and inflate.
         problem = "The header names the deflated transfer syntax, but not where it belongs."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
@@ -105,6 +104,26 @@ def check_inflated_size(data: bytes) -> None:
         if size > MAX_FILE_BYTES:
             problem = f"The deflated file grows to more than {MAX_FILE_BYTES // 2**20} MB."
             raise RefusedImageError(problem, "Export the image again, not deflated.")
+
+
+def _declared_syntax(stream: io.BytesIO) -> str:
+    """Transfer syntax of the file meta information as dcmread reads it at first; "" if none.
+
+    Args:
+        stream: At the file's start; afterwards where the data set begins.
+    """
+    read_preamble(stream, force=True)
+    meta = read_dataset(
+        stream,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, *_: tag.group != 2,
+    )
+    try:
+        meta[next(iter(meta.elements())).tag]
+    except (StopIteration, NotImplementedError):  # then dcmread reads the group another way
+        return ""
+    return str(meta.get("TransferSyntaxUID") or "")
 
 
 def _pixel_format(tags: Dataset) -> PixelFormat:

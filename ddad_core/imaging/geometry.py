@@ -24,6 +24,9 @@ INTERMEDIATE_SIZE = 512
 _CACHED_PIXELS = 2**16
 """Worked on at a time, so that steps in between stay in the processor's cache."""
 
+_BANDS = "CMYK"
+"""A PIL mode of independent bands; RGBA would weigh the others with the last."""
+
 
 def to_network_grey(radiograph: Radiograph, size: int) -> np.ndarray:
     """Resize a radiograph the way the published images were made.
@@ -59,8 +62,32 @@ def to_network_greys(radiograph: Radiograph, sizes: Sequence[int]) -> dict[int, 
         block = np.subtract(pixels[top : top + rows], low, out=buffer[: len(wanted)])
         # Multiplies in float32 and rounds halves to even; its absolute value changes nothing.
         cv2.convertScaleAbs(block, dst=wanted, alpha=scale)
-    between = _resized(Image.fromarray(grey), INTERMEDIATE_SIZE)
+    between = _resized(_narrowed(grey, INTERMEDIATE_SIZE), INTERMEDIATE_SIZE)
     return {size: np.asarray(_resized(between, size)) for size in sizes}
+
+
+def _narrowed(grey: np.ndarray, width: int) -> Image.Image:
+    """The first half of PIL's resizing to a square, to the last bit, if it does rows first.
+
+    Four rows at a time, as the bands of one picture: PIL takes two thirds of the time for these.
+    A picture that shrinks much more in height it does columns first, and it stays as it is here.
+
+    Args:
+        grey: uint8 (H, W).
+        width: Columns of the picture that is made.
+    """
+    rows, columns = grey.shape
+    if columns <= width or rows < len(_BANDS) or rows - width > 2 * (columns - width):
+        return Image.fromarray(grey)
+    height = -(-rows // len(_BANDS))
+    tops = [min(i * height, rows - height) for i in range(len(_BANDS))]  # the last may overlap
+    bands = cv2.merge([grey[top : top + height] for top in tops])
+    wide = Image.frombuffer(_BANDS, (columns, height), bands, "raw", _BANDS, 0, 1)
+    narrow = np.asarray(wide.resize((width, height), Image.Resampling.BILINEAR))
+    whole = np.empty((rows, width), np.uint8)
+    for i, top in enumerate(tops):
+        whole[top : top + height] = narrow[:, :, i]
+    return Image.fromarray(whole)
 
 
 def _resized(image: Image.Image, side: int) -> Image.Image:

@@ -8,7 +8,7 @@ compile and gains nothing, on CUDA a recorded graph has its gain without the wai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -18,9 +18,18 @@ import torch
 from ddad_core.ensemble import Ensemble
 from ddad_core.errors import ModelError
 from ddad_core.imaging.geometry import normalise
-from ddad_core.inference.engines import CudaGraphEngine, EagerEngine, Engine, FoldedEngine
+from ddad_core.inference.engines import (
+    CudaGraphEngine,
+    EagerEngine,
+    EagerRatio,
+    Engine,
+    FoldedEngine,
+    FoldedRatio,
+    RatioEngine,
+)
 from ddad_core.inference.parity import TOLERANCE, largest_difference, plausible_grey, scores_by
-from ddad_core.inference.runtimes import OnnxRuntimeEngine, OpenVinoEngine
+from ddad_core.inference.runtimes import OnnxRuntimeEngine, OnnxRuntimeRatio, OpenVinoEngine
+from ddad_core.ratio import RatioNetwork, pooled
 
 PARITY_IMAGES = 3
 
@@ -65,6 +74,14 @@ ENGINES: dict[str, Candidate] = {
 """Fastest first; the last is the reference itself and always there."""
 
 
+RATIO_ENGINES: dict[str, Callable[[Sequence[RatioNetwork], torch.device], RatioEngine]] = {
+    "onnxruntime": lambda networks, _: OnnxRuntimeRatio(networks),
+    "folded": FoldedRatio,
+    "eager": EagerRatio,
+}
+"""The same for the networks of A_ratio."""
+
+
 def choose_engine(
     a: Ensemble, b: Ensemble, size: int, device: torch.device, *, prefer: str | None = None
 ) -> Engine:
@@ -104,6 +121,36 @@ def choose_engine(
         if prefer:
             raise _refused(name, reason)
     eager.note = "; ".join(skipped)
+    return eager
+
+
+def choose_ratio_engine(
+    networks: Sequence[RatioNetwork], device: torch.device, *, prefer: str | None = None
+) -> RatioEngine:
+    """Make the fastest engine for A_ratio that keeps every score within 1e-4, a logarithm.
+
+    Args:
+        networks: In evaluation mode; moved to the device.
+        device: Where to run.
+        prefer: Name of the engine that was asked for; of no account if it is for A and B alone.
+
+    Returns:
+        The engine; the networks themselves if no other can be used.
+    """
+    eager = EagerRatio(networks, device)
+    grey = plausible_grey(PARITY_IMAGES, networks[0].size)
+    images = torch.from_numpy(normalise(grey)).unsqueeze(1).to(device)  # (B, 1, S, S)
+    expected = pooled(eager.maps(images))
+    for name in [prefer] if prefer in RATIO_ENGINES else RATIO_ENGINES:
+        if name == "eager" or ENGINES[name].lacks(device):
+            continue
+        try:
+            engine = RATIO_ENGINES[name](networks, device)
+            difference = float((pooled(engine.maps(images)) - expected).abs().max())
+        except Exception:  # noqa: BLE001, S112 - each library has errors of its own; others follow
+            continue
+        if difference <= TOLERANCE:
+            return engine
     return eager
 
 

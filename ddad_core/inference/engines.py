@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
+from torch import nn
 
 from ddad_core.ensemble import Ensemble, EnsembleReconstruction
-from ddad_core.inference.folding import fold_ensemble
+from ddad_core.inference.folding import fold_ensemble, fold_ratio
+from ddad_core.ratio import RatioNetwork, ratio_maps
 
+Module = TypeVar("Module", bound=nn.Module)
 Reconstructions = tuple[EnsembleReconstruction, EnsembleReconstruction]
 """Of module A and of module B."""
 
@@ -156,6 +159,43 @@ class _Recording:
         return a, b
 
 
+class RatioEngine(Protocol):
+    """Runs the networks of A_ratio; safe to share between threads.
+
+    Attributes:
+        name: One of ``ddad_core.inference.choice.RATIO_ENGINES``.
+    """
+
+    name: str
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean evidence of all networks, (B, 1, S, S) in [-1, 1] -> (B, S, S)."""
+
+
+class EagerRatio:
+    """The networks of A_ratio as they were trained."""
+
+    name = "eager"
+
+    def __init__(self, networks: Sequence[RatioNetwork], device: torch.device) -> None:
+        self._networks = [network.to(device) for network in networks]
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """As ``ddad_core.ratio.ratio_maps``."""
+        _keep_thread_limit()
+        with full_precision():
+            return ratio_maps(self._networks, images)
+
+
+class FoldedRatio(EagerRatio):
+    """The networks of A_ratio with batch norm folded away."""
+
+    name = "folded"
+
+    def __init__(self, networks: Sequence[RatioNetwork], device: torch.device) -> None:
+        super().__init__([_laid_out(fold_ratio(network), device) for network in networks], device)
+
+
 def joined(parts: list[EnsembleReconstruction]) -> EnsembleReconstruction:
     """Put the pieces of a batch together, each (K, B_i, 1, S, S)."""
     if len(parts) == 1:
@@ -168,7 +208,12 @@ def joined(parts: list[EnsembleReconstruction]) -> EnsembleReconstruction:
 
 
 def _folded(module: Ensemble, device: torch.device) -> Ensemble:
-    folded = fold_ensemble(module).to(device)
+    return _laid_out(fold_ensemble(module), device)
+
+
+def _laid_out(folded: Module, device: torch.device) -> Module:
+    """On the device; on a CPU with channels innermost in memory."""
+    folded.to(device)
     if device.type == "cpu":
         folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return folded

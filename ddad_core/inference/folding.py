@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from ddad_core.ensemble import Ensemble
 from ddad_core.networks.build import Network
+from ddad_core.ratio import RatioNetwork, Residual
 
 
 def fold_network(network: Network) -> Network:
@@ -39,6 +40,25 @@ def fold_network(network: Network) -> Network:
 def fold_ensemble(module: Ensemble) -> Ensemble:
     """Copy an ensemble in evaluation mode with every network folded."""
     return Ensemble([fold_network(cast("Network", n)) for n in module.networks]).eval()
+
+
+def fold_ratio(network: RatioNetwork) -> RatioNetwork:
+    """Copy a network of A_ratio in evaluation mode with every BatchNorm folded away."""
+    assert not network.training, "running statistics are folded, not those of a batch"
+    folded = copy.deepcopy(network)
+    _fold_pair(folded, "stem")
+    for block in folded.body:
+        assert isinstance(block, Residual), block
+        _fold_pair(block, "first")
+        _fold_pair(block, "second")
+    return folded.eval().requires_grad_(False)
+
+
+def _fold_pair(module: nn.Module, name: str) -> None:
+    """Fold ``<name>_norm`` into the convolution ``name`` before it."""
+    fused = fuse_conv_bn_eval(getattr(module, name), getattr(module, f"{name}_norm"))
+    setattr(module, name, fused)
+    setattr(module, f"{name}_norm", nn.Identity())
 
 
 def _fold_sequential(part: nn.Sequential) -> nn.Sequential:

@@ -6,57 +6,91 @@ Both take as many threads as torch has when the engine is made (``scoring.limit_
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 import torch
 
 from ddad_core.ensemble import Ensemble, EnsembleReconstruction
 from ddad_core.inference.engines import Reconstructions, joined
-from ddad_core.inference.onnx_layers import INPUT, networks_to_onnx
+from ddad_core.inference.onnx_layers import INPUT, networks_to_onnx, ratio_to_onnx
+from ddad_core.ratio import RatioNetwork
 
 
 class OnnxRuntimeEngine:
-    """ONNX Runtime: a batch in pieces, each by one thread.
+    """Modules A and B by ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def __init__(self, a: Ensemble, b: Ensemble, size: int) -> None:
+        self.note = ""
+        self._members = (len(a.networks), len(b.networks))
+        self._session = _InPieces(networks_to_onnx(a, b, size))
+
+    def reconstruct(self, images: torch.Tensor) -> Reconstructions:
+        """Reconstruct a batch, (B, 1, S, S) on the CPU."""
+        done = [_modules(outs, self._members) for outs in self._session.run(images)]
+        a, b = (joined([module[i] for module in done]) for i in (0, 1))
+        return a, b
+
+
+class OnnxRuntimeRatio:
+    """The networks of A_ratio by ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def __init__(self, networks: Sequence[RatioNetwork]) -> None:
+        self._first = networks[0]  # all look at the same and spread alike
+        self._session = _InPieces(ratio_to_onnx(networks))
+
+    @torch.inference_mode()
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """As ``ddad_core.ratio.ratio_maps``, of a batch on the CPU."""
+        found = self._session.run(self._first.seen(images))
+        return self._first.spread(torch.from_numpy(np.concatenate([outs[0] for outs in found])))
+
+
+class _InPieces:
+    """A session of ONNX Runtime that takes a batch in pieces, each by one thread.
 
     Threads that share one piece have to wait for each other at every layer: actively, which a
     busy machine punishes, or asleep, which is slower than one thread alone. The pieces do not
-    depend on the number of threads, so neither do the scores, to the bit.
+    depend on the number of threads, so neither do the results, to the bit.
+
+    Args:
+        model: A serialised ModelProto.
     """
 
-    name = "onnxruntime"
     PIECE = 16
 
-    def __init__(self, a: Ensemble, b: Ensemble, size: int) -> None:
+    def __init__(self, model: bytes) -> None:
         import onnxruntime  # noqa: PLC0415
 
-        self.note = ""
-        self._members = (len(a.networks), len(b.networks))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            networks_to_onnx(a, b, size), options, providers=["CPUExecutionProvider"]
+            model, options, providers=["CPUExecutionProvider"]
         )
         # It keeps the model's 100 MB, beside its own weights, for a try with other providers.
         self._session.disable_fallback()
         self._session._model_bytes = None
         self._pool = ThreadPoolExecutor(torch.get_num_threads(), "onnxruntime")
 
-    def reconstruct(self, images: torch.Tensor) -> Reconstructions:
-        """Reconstruct a batch, (B, 1, S, S) on the CPU."""
+    def run(self, images: torch.Tensor) -> list[list[np.ndarray]]:
+        """Run it on a batch on the CPU; the outputs of each piece."""
         pieces = images.contiguous().split(self.PIECE)
         if len(pieces) == 1:
-            return self._run(pieces[0])
-        done = list(self._pool.map(self._run, pieces))
-        a, b = (joined([module[i] for module in done]) for i in (0, 1))
-        return a, b
+            return [self._run(pieces[0])]
+        return list(self._pool.map(self._run, pieces))
 
-    def _run(self, images: torch.Tensor) -> Reconstructions:
+    def _run(self, images: torch.Tensor) -> list[np.ndarray]:
         """A session may be run by many threads at once."""
-        return _modules(self._session.run(None, {INPUT: images.numpy()}), self._members)
+        return cast("list[np.ndarray]", self._session.run(None, {INPUT: images.numpy()}))
 
 
 class OpenVinoEngine:

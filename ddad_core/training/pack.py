@@ -22,7 +22,7 @@ from ddad_core.evaluation.report import Evaluation
 from ddad_core.evaluation.thresholds import confusion, threshold_for_normal_rate
 from ddad_core.familiarity import FAMILIARITY_FILE, pack_familiarity
 from ddad_core.imaging.geometry import PUBLISHED_PIXELS
-from ddad_core.ratio import RATIO, field_of
+from ddad_core.ratio import RATIO, field_of, mapping_by
 from ddad_core.refinement import REFINEMENT_FILE, RefinementNetwork, pack_refinement
 from ddad_core.registry import (
     MODULE_FILES,
@@ -182,7 +182,7 @@ def recalibrate(
         problem = f"{len(calibration)} calibration normals are too few."
         raise TrainingError(problem, f"Give {LEAST_FOR_PLACES} or more.")
     found = score_grey(
-        model.a, model.b, calibration, extras=Extras(model.refiners, ratio=model.ratio)
+        model.a, model.b, calibration, extras=Extras(model.refiners, ratio=mapping_by(model.ratio))
     )
     places, reference = calibrate_places(found)
     files = {

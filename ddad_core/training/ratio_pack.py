@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ddad_core.evaluation.two_sample import TwoSampleTest
-from ddad_core.ratio import RATIO, RATIO_FILE, pack_ratio
+from ddad_core.ratio import RATIO, RATIO_FILE, mapping_by, pack_ratio
 from ddad_core.registry import Model
 from ddad_core.scoring import BatchScores, Extras, score_grey
 from ddad_core.training.folder import file_facts, write_folder
@@ -63,7 +63,10 @@ def pack_with_ratio(
     files.pop(RATIO_FILE, None)
     networks = trained.networks if trained else ()
     found = score_grey(
-        model.a, model.b, calibration, extras=Extras(model.refiners, model.places, networks)
+        model.a,
+        model.b,
+        calibration,
+        extras=Extras(model.refiners, model.places, mapping_by(networks)),
     )
     reference = {name: list(values) for name, values in raw["reference"]["scores"].items()}
     reference.pop("a_ratio", None)

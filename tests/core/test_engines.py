@@ -11,11 +11,24 @@ import torch
 
 from ddad_core.ensemble import EnsembleReconstruction
 from ddad_core.errors import ModelError
+from ddad_core.imaging.geometry import normalise
 from ddad_core.inference import choice, engines
-from ddad_core.inference.choice import ENGINES, choose_engine
-from ddad_core.inference.engines import CudaGraphEngine, EagerEngine, full_precision, joined
+from ddad_core.inference.choice import (
+    ENGINES,
+    RATIO_ENGINES,
+    choose_engine,
+    choose_ratio_engine,
+)
+from ddad_core.inference.engines import (
+    CudaGraphEngine,
+    EagerEngine,
+    EagerRatio,
+    full_precision,
+    joined,
+)
 from ddad_core.inference.parity import largest_difference, plausible_grey
 from ddad_core.networks import NETWORKS
+from ddad_core.ratio import RatioNetwork
 from ddad_core.registry import load_model
 from ddad_core.scoring import MAP_NAMES, SCORE_NAMES, Scorer, score_batches
 from tests.core.synthetic import REPOSITORY, WEIGHTS, arrays, random_ensemble, random_grey
@@ -302,3 +315,46 @@ def test_onnxruntime_holds_no_second_copy_of_the_weights():
     engine = choose_engine(a, b, 32, CPU, prefer="onnxruntime")
     held = [value for value in vars(engine._session).values() if isinstance(value, bytes)]
     assert sum(map(len, held)) < 10_000
+
+
+def ratio_networks(size=32, members=2):
+    torch.manual_seed(5)
+    networks = [RatioNetwork(size) for _ in range(members)]
+    with torch.no_grad():
+        for network in networks:
+            network(torch.rand(8, 1, size, size))  # running statistics of their own
+            network.eval().requires_grad_(False)
+            network.centre(torch.rand(4, 1, size, size), torch.ones(4))
+    return networks
+
+
+@pytest.mark.parametrize("size", [32, 128])
+@pytest.mark.parametrize("name", RATIO_ENGINES)
+def test_every_engine_of_a_ratio_gives_the_maps_of_the_networks(name, size):
+    networks = ratio_networks(size)
+    assert all(network.usual is not None for network in networks)
+    images = torch.from_numpy(normalise(plausible_grey(19, size))).unsqueeze(1)
+    expected = torch.stack([network(images) for network in networks]).mean(dim=0)
+    engine = choose_ratio_engine(networks, CPU, prefer=name)
+    assert engine.name == name
+    for part in (slice(None), slice(18, 19)):
+        torch.testing.assert_close(engine.maps(images[part]), expected[part], atol=1e-5, rtol=1e-4)
+
+
+def test_an_engine_that_changes_a_ratio_or_fails_is_passed_over(monkeypatch):
+    class Brighter(EagerRatio):
+        def maps(self, images):
+            return super().maps(images) + 3e-4
+
+    networks = ratio_networks()
+    assert choose_ratio_engine(networks, CPU).name == "onnxruntime"
+    monkeypatch.setitem(RATIO_ENGINES, "onnxruntime", Brighter)
+    assert choose_ratio_engine(networks, CPU).name == "folded"
+    monkeypatch.setitem(RATIO_ENGINES, "folded", None)
+    assert choose_ratio_engine(networks, CPU).name == "eager"
+    assert choose_ratio_engine(networks, CPU, prefer="onnxruntime").name == "eager"
+
+
+def test_a_ratio_runs_without_packages_that_are_not_installed(monkeypatch):
+    without(monkeypatch, "onnxruntime")
+    assert choose_ratio_engine(ratio_networks(), CPU).name == "folded"

@@ -38,7 +38,12 @@ def test_eight_bit_image_takes_the_published_path(shape, size):
     np.testing.assert_array_equal(found, np.asarray(image))
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (1100, 700), (30, 70_000)])
+BLOCKS = [(64, 64), (1100, 700), (30, 70_000)]
+ORDERS = [(3, 900), (517, 600), (688, 600), (689, 600), (2500, 700), (700, 2500)]
+"""Pictures that PIL shrinks rows first, and such that it shrinks columns first."""
+
+
+@pytest.mark.parametrize("shape", [*BLOCKS, *ORDERS])
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (-1000.25, 3071.5), (3, 32767), (0, 1e-3)])
 def test_working_in_blocks_changes_no_bit(shape, low, high):
     generator = np.random.default_rng(3)

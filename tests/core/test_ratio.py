@@ -9,6 +9,7 @@ from ddad_core.imaging.geometry import normalise
 from ddad_core.ratio import (
     RatioNetwork,
     field_of,
+    mapping_by,
     pack_ratio,
     pooled,
     ratio_maps,
@@ -78,7 +79,7 @@ def test_score_is_the_pooled_map(size):
     grey = random_grey(3, size, 1)
     networks = _networks(size)
     a, b = random_ensemble("ae", size, 1, 1), random_ensemble("ae", size, 2, 1)
-    found = score_grey(a, b, grey, extras=Extras(ratio=networks))
+    found = score_grey(a, b, grey, extras=Extras(ratio=mapping_by(networks)))
     assert found.maps["ratio"].shape == (3, size, size)
     np.testing.assert_allclose(
         found.scores["a_ratio"], ratio_numpy.pooled(found.maps["ratio"]), rtol=1e-4, atol=1e-6

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import struct
 import threading
 import warnings
 import zlib
@@ -482,6 +483,15 @@ def test_a_deflate_bomb_is_refused_before_it_grows(dataset, to_bytes, ramp, monk
     monkeypatch.setattr("ddad_core.imaging.dicom.pydicom.dcmread", None)
     assert f"more than {MAX_FILE_BYTES // 2**20} MB" in refusal(bomb)
     assert f"more than {MAX_FILE_BYTES // 2**20} MB" in refusal(bomb[132:])
+    assert "deflated transfer syntax" in refusal(_with_second_reading(bomb))
+
+
+def _with_second_reading(data: bytes) -> bytes:
+    """The file with a meta group of which dcmread makes sense only in implicit VR."""
+    long = struct.pack("<HHI", 2, 0x102, int.from_bytes(b"ZZ", "little"))
+    value = DeflatedExplicitVRLittleEndian.encode() + b"\0"
+    syntax = struct.pack("<HHI", 2, 0x10, len(value)) + value
+    return data[:132] + long + bytes(0x5A5A) + syntax + data[after_meta(data) :]
 
 
 def test_blank_images_are_refused(dataset, to_bytes, ramp):
