@@ -16,6 +16,7 @@ from app.store.schema import AuditRow
 from app.store.storable import storable
 
 _COLUMNS = columns_of(AuditRow, AuditEvent)
+_APPEND = insert(AuditRow)
 _CHUNK = 1000
 # Any number will do as long as every process of this program uses the same.
 _POSTGRESQL_LOCK = 0x44444155
@@ -57,7 +58,7 @@ class AuditRepository:
             "previous": self._head.hash,
         }
         event = AuditEvent(**content, hash=link_hash(content))
-        self._connection.execute(insert(AuditRow).values(**values_of(event)))
+        self._connection.execute(_APPEND, values_of(event))
         self._head = Head(event.id, event.hash)
         return event
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, true, update
 
 from app.store.records import ImageRecord, NewImage
 from app.store.rows import columns_of, count_of, plain, values_of
 from app.store.schema import ImageRow
 
 _COLUMNS = columns_of(ImageRow, ImageRecord)
+# Made once: an import asks these for every file, and to put one together takes longer than to run.
+_ADD = insert(ImageRow).returning(*_COLUMNS)
+_BY_SHA256 = select(*_COLUMNS).where(ImageRow.sha256 == bindparam("wanted"))
 # Databases limit the number of values in one statement.
 _IDS_PER_QUERY = 500
 
@@ -26,8 +29,7 @@ class ImageRepository:
     def add(self, new: NewImage, batch_id: int | None = None) -> ImageRecord:
         """Add an image. If its SHA-256 is there already, the unit of work ends in a conflict."""
         values = {**values_of(new), "batch_id": batch_id, "added_at": self._now()}
-        statement = insert(ImageRow).values(values)
-        row = self._connection.execute(statement.returning(*_COLUMNS)).mappings().one()
+        row = self._connection.execute(_ADD, values).mappings().one()
         return ImageRecord(**plain(row))
 
     def get(self, image_id: int) -> ImageRecord | None:
@@ -36,7 +38,8 @@ class ImageRepository:
 
     def by_sha256(self, sha256: str) -> ImageRecord | None:
         """The image made from the file with this SHA-256, or None."""
-        return self._one(ImageRow.sha256 == sha256)
+        row = self._connection.execute(_BY_SHA256, {"wanted": sha256}).mappings().one_or_none()
+        return None if row is None else ImageRecord(**plain(row))
 
     def by_instance(self, instance: str) -> list[ImageRecord]:
         """Images with this pseudonym of the SOP Instance UID, the first one first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -29,8 +30,7 @@ class ScoreRepository:
 
         Two workers may score the same image at once: the first one's score stays.
         """
-        statement = self._insert(new).on_conflict_do_nothing(index_elements=_KEY)
-        self._connection.execute(statement)
+        self._connection.execute(_add_statement(self._connection.dialect.name), self._values(new))
         return self._of_image(new)
 
     def put(self, new: NewScore) -> ScoreRecord:
@@ -38,13 +38,14 @@ class ScoreRepository:
 
         For a score that no longer says all that the model's card asks for.
         """
-        statement = self._insert(new)
+        statement = _insert(self._connection.dialect.name)
         changed = {
             name: statement.excluded[name]
             for name in (*values_of(new), "scored_at")
             if name not in _KEY
         }
-        self._connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=changed))
+        statement = statement.on_conflict_do_update(index_elements=_KEY, set_=changed)
+        self._connection.execute(statement, self._values(new))
         return self._of_image(new)
 
     def for_image(self, image_id: int, model_name: str, model_hash: str) -> ScoreRecord | None:
@@ -73,10 +74,8 @@ class ScoreRepository:
         """How many scores there are."""
         return count_of(self._connection, ScoreRow)
 
-    def _insert(self, new: NewScore) -> sqlite.Insert | postgresql.Insert:
-        # Both databases know ON CONFLICT, but SQLAlchemy keeps it in their dialects.
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        return dialect.insert(ScoreRow).values(**values_of(new), scored_at=self._now())
+    def _values(self, new: NewScore) -> dict[str, Any]:
+        return {**values_of(new), "scored_at": self._now()}
 
     def _of_image(self, new: NewScore) -> ScoreRecord:
         statement = _of_model(new.model_name, new.model_hash)
@@ -88,3 +87,14 @@ def _of_model(model_name: str, model_hash: str) -> Select[Any]:
     return select(*_COLUMNS).where(
         ScoreRow.model_name == model_name, ScoreRow.model_hash == model_hash
     )
+
+
+def _insert(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    # Both databases know ON CONFLICT, but SQLAlchemy keeps it in their dialects.
+    return (postgresql if dialect == "postgresql" else sqlite).insert(ScoreRow)
+
+
+@functools.cache
+def _add_statement(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Made once: an import asks it for every file."""
+    return _insert(dialect).on_conflict_do_nothing(index_elements=_KEY)
