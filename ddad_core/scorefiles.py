@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ddad_core.card import Card, choose_card, list_cards
 from ddad_core.errors import RefusedImageError, RequestError
 from ddad_core.evaluation.thresholds import is_flagged
-from ddad_core.imaging.desk import Desks
+from ddad_core.imaging.desk import take_up
 from ddad_core.imaging.prepare import Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import Source, sources_of
@@ -129,10 +129,9 @@ def score_paths(
             _count(row, tally)
             bar.update()
         readers.warm_up()
-        desks = Desks(readers)
         # Twice as many threads as readers, so that none of these waits for a disk.
         threads = 2 * readers.workers
-        read = in_order(lambda source: _read(source, models, desks), sources, threads)
+        read = in_order(lambda source: _read(source, models, readers), sources, threads)
         for batch in in_batches(read, BATCH_SIZE):
             _score(batch, models)
             table.write((one.identity, one.row) for one in batch)
@@ -147,12 +146,12 @@ def _count(row: Row, tally: Tally) -> None:
     tally.add(row["status"], [reasons])
 
 
-def _read(source: Source, models: _Models, desks: Desks) -> _Read:
+def _read(source: Source, models: _Models, sandbox: Sandbox) -> _Read:
     started = time.perf_counter()
     row: Row = {**dict.fromkeys(COLUMNS), "path": source.name, "warnings": ""}
     sha256: str | None = None
     try:
-        with desks.take_up(source) as desk:
+        with take_up(sandbox, source) as desk:
             sha256 = desk.sha256()
             prepared = desk.prepare(Wanted(sizes=models.sizes, sha256=sha256))
     except (RefusedImageError, OSError) as error:

@@ -20,7 +20,7 @@ from app.store.account_records import NewAuditEvent
 from app.store.records import Box, ImageRecord, NewImage, WindowRecord
 from app.store.unit_of_work import Repositories, UnitOfWork
 from ddad_core.errors import DdadError, RefusedImageError, UncalibratedError
-from ddad_core.imaging.desk import Desk, Desks
+from ddad_core.imaging.desk import Desk, take_up
 from ddad_core.imaging.prepare import Keeping, Kept, Prepared, Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import BytesSource, Source
@@ -146,7 +146,6 @@ class IntakeService:
         self._models = models
         self._scoring = scoring
         self._sandbox = sandbox
-        self._desks = Desks(sandbox)
         self._keeping = keeping
         self._keep_originals = keep_originals
 
@@ -210,7 +209,7 @@ class IntakeService:
         """Read a file, free it of identity and write it to the image store."""
         name = source.name
         try:
-            with self._desks.take_up(source) as desk:
+            with take_up(self._sandbox, source) as desk:
                 return self._read_on(desk, name, provenance)
         except (RefusedImageError, OSError) as error:
             refused = IntakeOutcome(name, "refused", None, "", str(error))

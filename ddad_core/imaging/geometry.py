@@ -59,7 +59,9 @@ def to_network_greys(radiograph: Radiograph, sizes: Sequence[int]) -> dict[int, 
     buffer = np.empty((rows, pixels.shape[1]), np.float32)
     for top in range(0, pixels.shape[0], rows):
         wanted = grey[top : top + rows]
-        block = np.subtract(pixels[top : top + rows], low, out=buffer[: len(wanted)])
+        block = pixels[top : top + rows]
+        if low:
+            block = np.subtract(block, low, out=buffer[: len(wanted)])
         # Multiplies in float32 and rounds halves to even; its absolute value changes nothing.
         cv2.convertScaleAbs(block, dst=wanted, alpha=scale)
     between = _resized(_narrowed(grey, INTERMEDIATE_SIZE), INTERMEDIATE_SIZE)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import queue
 import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from ddad_core.errors import DdadError, RefusedImageError
 from ddad_core.imaging import sandbox_messages as messages
 from ddad_core.imaging.limits import check_size_in_bytes, seconds_for
 from ddad_core.imaging.prepare import Prepared, Wanted
+from ddad_core.imaging.rooms import LARGE, SharedMemory, memory_file
 
 _SOURCES = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
@@ -32,6 +33,8 @@ _PATIENCE, _LONGEST_SECONDS = 4.0, 10.0
 """Wall time allowed for each second of processor time, for the machine may be busy; and at most."""
 
 _PIPE_BYTES = 2**20
+ROOMS = 3
+"""Of a place: for a file that is read, one that comes or goes, and one that somebody opens."""
 _TOO_LONG = "Reading the file takes longer than a radiograph needs."
 _TOO_MUCH = "The file brings its reader down: it is damaged, or made to do so."
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
@@ -46,11 +49,15 @@ class _ChildLostError(Exception):
 
 
 class _Child:
-    """One child process and the pipes to it."""
+    """One child process and the pipes to it.
 
-    def __init__(self) -> None:
-        handle = _memory_file()
-        command = [sys.executable, "-c", _PROGRAM, str(_SOURCES), str(handle)]
+    Args:
+        handles: Of the files in memory that are its rooms.
+    """
+
+    def __init__(self, handles: Sequence[int]) -> None:
+        rooms = ",".join(str(handle) for handle in handles)
+        command = [sys.executable, "-c", _PROGRAM, str(_SOURCES), rooms]
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 command,
@@ -59,15 +66,11 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,  # Ctrl+C is for the keeper
-                pass_fds=() if handle < 0 else (handle,),
+                pass_fds=handles,
             )
-            self.shared = messages.SharedMemory(handle if handle >= 0 else None)
         except OSError as error:
             problem = f"The process that reads files cannot be started ({error.strerror})."
             raise SandboxError(problem, "Free some memory, then try again.") from error
-        finally:
-            if handle >= 0:
-                os.close(handle)  # the mapping stays
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._ready = False
@@ -109,7 +112,6 @@ class _Child:
     def end(self) -> int | None:
         """End the child, however it is, and return its exit status."""
         self._selector.close()
-        self.shared.close()
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
@@ -158,21 +160,54 @@ def _patience(seconds: float) -> float:
     return min(_PATIENCE * seconds, max(_LONGEST_SECONDS, 1.5 * seconds))
 
 
-def _memory_file() -> int:
-    """A file in memory that a child inherits; -1 where the system has none."""
-    try:
-        handle = os.memfd_create("ddad-reader")
-    except (AttributeError, OSError):
-        return -1
-    os.ftruncate(handle, messages.SHARED_BYTES)  # takes room only where it is written
-    return handle
-
-
 _SMALL = 2**16
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from ddad_core.imaging.sandbox_child import main; sys.exit(main())"
 )
+
+
+class _Place:
+    """Where a child works, one after the other, and the rooms that it shares with its keeper.
+
+    Attributes:
+        child: None before the first, and where none could be started.
+        busy: Held by who has the child.
+        rooms: All of them; a child knows them by number.
+    """
+
+    def __init__(self) -> None:
+        self.child: _Child | None = None
+        self.busy = threading.Lock()
+        self.handles: list[int] = []
+        self.rooms = [self._room(number) for number in range(ROOMS)]
+        self.free = list(self.rooms)
+
+    def _room(self, number: int) -> Room:
+        handle = memory_file()
+        if handle is not None:
+            self.handles.append(handle)
+        return Room(self, number, SharedMemory(handle), shared=handle is not None)
+
+    def close(self) -> None:
+        """Start no child any more; the memory goes with the last who looks at it."""
+        for handle in self.handles:
+            os.close(handle)
+
+
+class Room:
+    """Memory for one file on its way through a child, lent by :meth:`Sandbox.room`.
+
+    Attributes:
+        memory: What lies there, from the start.
+        used: Bytes that were written.
+    """
+
+    def __init__(self, place: _Place, number: int, memory: SharedMemory, *, shared: bool) -> None:
+        self.place = place
+        self.memory = memory
+        self.number = number if shared else None
+        self.used = 0
 
 
 class Sandbox:
@@ -186,23 +221,40 @@ class Sandbox:
     def __init__(self, workers: int = 1, *, seconds: Callable[[int], float] = seconds_for) -> None:
         self.workers = workers
         self._seconds = seconds
-        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
-        for _ in range(workers):
-            self._idle.put(None)
+        self._places = [_Place() for _ in range(workers)]
         self._all: set[_Child] = set()
         self._lock = threading.Lock()
+        self._room_free = threading.Condition()
         self._closed = False
 
-    def prepare(
-        self, data: bytes | memoryview, wanted: Wanted, *, room: memoryview | None = None
-    ) -> Prepared:
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Room]:
+        """Lend a room, of the place with the least to do; wait for one if all are taken.
+
+        Raises:
+            SandboxError: The sandbox was closed.
+        """
+        with self._room_free:
+            self._room_free.wait_for(lambda: self._closed or any(p.free for p in self._places))
+            self._check_open()
+            place = max(self._places, key=lambda place: len(place.free))
+            room = place.free.pop()
+        try:
+            yield room
+        finally:
+            if room.used > LARGE:
+                room.memory.give_back()
+            room.used = 0
+            with self._room_free:
+                place.free.append(room)
+                self._room_free.notify()
+
+    def prepare(self, data: bytes, wanted: Wanted) -> Prepared:
         """As :func:`ddad_core.imaging.prepare.prepare`, in a child.
 
         Args:
             data: The whole file.
             wanted: What to make.
-            room: Where a file to keep is put if it is large; into new memory if None. It may be
-                where ``data`` lies.
 
         Raises:
             RefusedImageError: The file is no radiograph that can be read, or reading it takes
@@ -210,31 +262,50 @@ class Sandbox:
             SandboxError: No child can be started.
         """
         check_size_in_bytes(len(data))
-        child = self._idle.get()
-        leaving = False
-        try:
-            if child and child.ended():  # between two files: the next one is not to blame
-                child = self._replace(child)
-            child = child or self._start()
-            child.wait_until_ready()
-            seconds = self._seconds(len(data))
-            request = messages.ask(data, wanted, seconds, child.shared)
-            reply = child.exchange(request, _patience(seconds))
-            leaving = bool(reply.head.get("leaving"))
-            return messages.answered(reply, child.shared, room)
-        except (_ChildLostError, messages.BrokenMessageError):
-            assert child
-            status = child.status()
-            child = self._replace(child)
-            slow = status is None or status in (-signal.SIGXCPU, -signal.SIGKILL)
-            raise RefusedImageError(_TOO_LONG if slow else _TOO_MUCH, _EXPORT_AGAIN) from None
-        except SandboxError:
-            child = None
-            raise
-        finally:
-            if leaving and child:  # whatever became of its file
-                child = self._replace(child)
-            self._idle.put(child)
+        with self.room() as room:
+            room.used = room.memory.put(data)
+            prepared = self.prepare_in(room, wanted)
+            kept = prepared.kept
+            return replace(prepared, kept=kept and replace(kept, data=bytes(kept.data)))
+
+    def prepare_in(self, room: Room, wanted: Wanted) -> Prepared:
+        """As :meth:`prepare`, for a file that lies in a room, ``room.used`` bytes long.
+
+        Returns:
+            What was made; a file to keep lies in the room.
+        """
+        file = room.memory.holding(room.used)
+        place = room.place
+        with place.busy:
+            child = place.child
+            place.child = None
+            leaving = False
+            try:
+                if child and child.ended():  # between two files: the next one is not to blame
+                    child = self._replace(place, child)
+                child = child or self._start(place)
+                child.wait_until_ready()
+                seconds = self._seconds(len(file))
+                request = messages.ask(file, wanted, seconds, room.number)
+                reply = child.exchange(request, _patience(seconds))
+                leaving = bool(reply.head.get("leaving"))
+                prepared = messages.answered(reply, room.memory)
+            except (_ChildLostError, messages.BrokenMessageError):
+                assert child
+                status = child.status()
+                child = self._replace(place, child)
+                slow = status is None or status in (-signal.SIGXCPU, -signal.SIGKILL)
+                raise RefusedImageError(_TOO_LONG if slow else _TOO_MUCH, _EXPORT_AGAIN) from None
+            except SandboxError:
+                child = None
+                raise
+            finally:
+                if leaving and child:  # whatever became of its file
+                    child = self._replace(place, child)
+                place.child = child
+        if prepared.kept:
+            room.used = max(room.used, len(prepared.kept.data))
+        return prepared
 
     def warm_up(self, *, wait: bool = False) -> None:
         """Start every child now, so that the first files do not wait for it.
@@ -242,23 +313,25 @@ class Sandbox:
         Args:
             wait: Return when they are there.
         """
-        waiting = [self._idle.get() for _ in range(self.workers)]
-        for i, child in enumerate(waiting):
-            with contextlib.suppress(SandboxError):  # told when a file is to be read
-                waiting[i] = child or self._start()
-        for child in waiting:
-            if wait and child:
-                with contextlib.suppress(SandboxError):
-                    child.wait_until_ready()
-            self._idle.put(child)
+        for place in self._places:
+            with place.busy, contextlib.suppress(SandboxError):  # told when a file is to be read
+                place.child = place.child or self._start(place)
+        for place in self._places if wait else ():
+            with place.busy, contextlib.suppress(SandboxError):
+                if place.child:
+                    place.child.wait_until_ready()
 
     def close(self) -> None:
         """End all children; the sandbox is of no use afterwards."""
         with self._lock:
-            self._closed = True
+            first, self._closed = not self._closed, True
             children, self._all = self._all, set()
         for child in children:
             child.end()
+        with self._room_free:
+            self._room_free.notify_all()
+        for place in self._places if first else ():
+            place.close()
 
     def __enter__(self) -> Sandbox:
         """Use it in a ``with`` statement."""
@@ -272,22 +345,23 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _start(self) -> _Child:
-        child = _Child()
+    def _start(self, place: _Place) -> _Child:
         with self._lock:
+            self._check_open()
+            child = _Child(place.handles)
             self._all.add(child)
-            closed = self._closed
-        if closed:
-            self.close()
-            problem = "The program is ending."
-            raise SandboxError(problem, "Start it again.")
         return child
 
-    def _replace(self, child: _Child) -> _Child | None:
+    def _check_open(self) -> None:
+        if self._closed:
+            problem = "The program is ending."
+            raise SandboxError(problem, "Start it again.")
+
+    def _replace(self, place: _Place, child: _Child) -> _Child | None:
         """End a child and start the next at once, so that the next file does not wait for it."""
         with self._lock:
             self._all.discard(child)
         child.end()
         with contextlib.suppress(SandboxError):
-            return self._start()
+            return self._start(place)
         return None

@@ -10,6 +10,7 @@ import os
 import select
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import sandbox_messages as messages
 from ddad_core.imaging.limits import MAX_GROWTH_BYTES
 from ddad_core.imaging.prepare import prepare
+from ddad_core.imaging.rooms import SharedMemory
 
 try:
     import resource
@@ -43,8 +45,7 @@ def main() -> int:
     for stream in (0, 1, 2):  # decoders write to the last two, and may quote the file
         os.dup2(nowhere, stream)
     warnings.simplefilter("ignore")  # pydicom's quote values of the header
-    handle = int(sys.argv[-1])
-    shared = messages.SharedMemory(handle if handle >= 0 else None)
+    rooms = [SharedMemory(int(handle)) for handle in filter(None, sys.argv[-1].split(","))]
     _load_decoders()
     allocator.keep_freed_blocks(KEPT_FREE)
     limit_this_process()
@@ -56,7 +57,7 @@ def main() -> int:
             request = messages.receive(partial(messages.read_exactly, requests))
         except messages.BrokenMessageError:
             return 0
-        reply = _reply(request, shared)
+        reply = _reply(request, rooms)
         del request
         leaving = _resident() > RESIDENT_AFTER_WORK
         head = {**reply.head, "leaving": leaving}
@@ -75,11 +76,11 @@ def _rest(requests: BinaryIO) -> None:
         allocator.trim()
 
 
-def _reply(request: messages.Message, shared: messages.SharedMemory) -> messages.Message:
-    data, wanted = messages.asked(request, shared)
+def _reply(request: messages.Message, rooms: Sequence[SharedMemory]) -> messages.Message:
+    data, room = messages.asked(request, rooms)
     limit_time(float(request.head["seconds"]))
     try:
-        return messages.answer(prepare(data, wanted), shared)
+        return messages.answer(prepare(data, messages.wanted_of(request)), room)
     except RefusedImageError as error:
         return messages.refuse(error)
     except MemoryError:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
-import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -19,14 +18,12 @@ import numpy as np
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.deidentify import Identity
-from ddad_core.imaging.limits import MAX_FILE_BYTES
 from ddad_core.imaging.prepare import Display, Keeping, Kept, Prepared, Wanted
+from ddad_core.imaging.rooms import SharedMemory
 from ddad_core.types import RadiographFacts, Window
 
 MAX_HEAD = 64 * 2**20
 MAX_BLOB = 1024 * 2**20
-SHARED_BYTES = MAX_FILE_BYTES + 2**20
-LEAST_SHARED = 2**16
 _LENGTH = struct.Struct("<Q")
 
 
@@ -87,68 +84,34 @@ def read_exactly(stream: BinaryIO, size: int) -> bytes:
     return data
 
 
-class SharedMemory:
-    """Memory that both sides see, for what is too large for a pipe to be quick.
+def ask(file: bytes | memoryview, wanted: Wanted, seconds: float, room: int | None) -> Message:
+    """A request to prepare a file within so much processor time.
 
     Args:
-        handle: Of a file in memory, ``SHARED_BYTES`` long; None where the system has none.
+        file: The whole file.
+        wanted: What to make.
+        seconds: Of processor time.
+        room: Number of the room at whose start the file lies; None: it goes by the pipe.
     """
-
-    def __init__(self, handle: int | None) -> None:
-        self._map = None if handle is None else mmap.mmap(handle, SHARED_BYTES)
-
-    def put(self, data: bytes | memoryview) -> int:
-        """Lay bytes down for the other side.
-
-        Returns:
-            How many; 0 if they must go by the pipe.
-        """
-        if self._map is None or not LEAST_SHARED <= len(data) <= SHARED_BYTES:
-            return 0
-        self._map[: len(data)] = data
-        return len(data)
-
-    def take(self, size: int) -> bytes:
-        """What the other side laid down.
-
-        Raises:
-            BrokenMessageError: There cannot be so much.
-        """
-        if self._map is None or not 0 <= size <= SHARED_BYTES:
-            raise BrokenMessageError
-        return self._map[:size]
-
-    def take_into(self, size: int, room: memoryview) -> memoryview:
-        """What the other side laid down, copied to the start of some memory.
-
-        Raises:
-            BrokenMessageError: There cannot be so much.
-        """
-        if self._map is None or not 0 <= size <= min(SHARED_BYTES, len(room)):
-            raise BrokenMessageError
-        with memoryview(self._map) as view:
-            room[:size] = view[:size]
-        return room[:size]
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._map is not None:
-            self._map.close()
-
-
-def ask(data: bytes | memoryview, wanted: Wanted, seconds: float, shared: SharedMemory) -> Message:
-    """A request to prepare a file within so much processor time."""
     keep = {"key": wanted.keep.key.hex(), "site": wanted.keep.site} if wanted.keep else None
-    size = shared.put(data)
-    head = {**asdict(wanted), "keep": keep, "seconds": seconds, "shared": size}
-    return Message(head, () if size else (data,))
+    head = {**asdict(wanted), "keep": keep, "seconds": seconds, "room": room, "size": len(file)}
+    return Message(head, (file,) if room is None else ())
 
 
-def asked(message: Message, shared: SharedMemory) -> tuple[bytes, Wanted]:
-    """The file and what is wanted of it, in the child."""
+def asked(message: Message, rooms: Sequence[SharedMemory]) -> tuple[bytes, SharedMemory | None]:
+    """The file, and the room it lies in, in the child."""
+    head = message.head
+    if head["room"] is None:
+        return bytes(message.blobs[0]), None
+    room = rooms[head["room"]]
+    return bytes(room.holding(head["size"])), room
+
+
+def wanted_of(message: Message) -> Wanted:
+    """What is wanted of the file, in the child."""
     head = message.head
     keep = head["keep"]
-    wanted = Wanted(
+    return Wanted(
         sizes=tuple(head["sizes"]),
         display=head["display"],
         display_side=head["display_side"],
@@ -157,8 +120,6 @@ def asked(message: Message, shared: SharedMemory) -> tuple[bytes, Wanted]:
         vouched=head["vouched"],
         sha256=head["sha256"],
     )
-    data = shared.take(head["shared"]) if head["shared"] else bytes(message.blobs[0])
-    return data, wanted
 
 
 def refuse(error: RefusedImageError) -> Message:
@@ -166,10 +127,10 @@ def refuse(error: RefusedImageError) -> Message:
     return Message({"refused": [error.problem, error.next_step]})
 
 
-def answer(prepared: Prepared, shared: SharedMemory) -> Message:
-    """The answer for a readable file."""
+def answer(prepared: Prepared, room: SharedMemory | None) -> Message:
+    """The answer for a readable file, which is not needed any more if it lay in a room."""
     kept, display = prepared.kept, prepared.display
-    size = shared.put(kept.data) if kept else 0
+    size = room.put(kept.data) if kept and room else 0
     head = {
         "shared": size,
         "sha256": prepared.sha256,
@@ -204,13 +165,12 @@ def answer(prepared: Prepared, shared: SharedMemory) -> Message:
     return Message(head, blobs)
 
 
-def answered(message: Message, shared: SharedMemory, room: memoryview | None = None) -> Prepared:
+def answered(message: Message, room: SharedMemory | None) -> Prepared:
     """What a child made of a file.
 
     Args:
         message: Its answer.
-        shared: Where a file to keep may lie.
-        room: Where to put it; into new memory if None.
+        room: Where a file to keep may lie; it is left there.
 
     Raises:
         RefusedImageError: The child refused it.
@@ -222,9 +182,7 @@ def answered(message: Message, shared: SharedMemory, room: memoryview | None = N
     try:
         small, shown, piped, *greys = (bytes(blob) for blob in message.blobs)
         display, kept, size = head["display"], head["kept"], int(head["shared"])
-        stored: bytes | memoryview = piped
-        if size:
-            stored = shared.take(size) if room is None else shared.take_into(size, room)
+        stored: bytes | memoryview = room.holding(size) if size and room else piped
         return Prepared(
             sha256=str(head["sha256"]),
             facts=_facts(head["facts"]),

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging import desk as desk_module
 from ddad_core.imaging import sources
-from ddad_core.imaging.desk import Desks
+from ddad_core.imaging.desk import take_up
 from ddad_core.imaging.prepare import Keeping, Wanted, prepare
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import BytesSource, FileSource
@@ -24,36 +23,25 @@ def sandbox():
 
 
 def test_one_desk_serves_one_file_after_the_other(sandbox) -> None:
-    desks = Desks(sandbox)
     for path in (GALLERY / "nih_dx_pa.dcm", GALLERY / "nih_dx_ap.dcm"):
         data = path.read_bytes()
         expected = prepare(data, KEEP)
         for source in (FileSource(path), BytesSource("", data)):
-            with desks.take_up(source) as desk:
+            with take_up(sandbox, source) as desk:
                 assert bytes(desk.file) == data
                 assert desk.sha256() == hashlib.sha256(data).hexdigest()
                 found = desk.prepare(KEEP)
                 assert bytes(found.kept.data) == expected.kept.data
                 assert found.kept.pixel_sha256 == expected.kept.pixel_sha256
                 assert (found.grey[64] == expected.grey[64]).all()
-    assert len(desks._free) == 1
-
-
-def test_a_large_file_leaves_no_large_desk(sandbox, monkeypatch) -> None:
-    monkeypatch.setattr(desk_module, "LARGE", 1000)
-    desks = Desks(sandbox)
-    with desks.take_up(FileSource(GALLERY / "nih_dx_pa.dcm")):
-        pass
-    assert desks._free == []
 
 
 def test_two_at_a_time_have_a_desk_each(sandbox, tmp_path) -> None:
-    desks = Desks(sandbox)
     for name in "ab":
         (tmp_path / name).write_bytes(name.encode() * 10)
     with (
-        desks.take_up(FileSource(tmp_path / "a")) as a,
-        desks.take_up(FileSource(tmp_path / "b")) as b,
+        take_up(sandbox, FileSource(tmp_path / "a")) as a,
+        take_up(sandbox, FileSource(tmp_path / "b")) as b,
     ):
         assert bytes(a.file) == b"a" * 10
         assert bytes(b.file) == b"b" * 10
@@ -74,6 +62,6 @@ def test_a_file_that_grows_is_laid_down_no_further_than_the_limit(
         raise RefusedImageError(msg, "")
 
     monkeypatch.setattr(sources, "check_size_in_bytes", check)
-    with pytest.raises(RefusedImageError), Desks(sandbox).take_up(FileSource(path)):
+    with pytest.raises(RefusedImageError), take_up(sandbox, FileSource(path)):
         pass
     assert asked == [1001]
