@@ -44,7 +44,7 @@ class StoredImages:
             FilesError: The stored file is missing or damaged.
         """
         if image.stored_as == "dicom":
-            prepared = self._prepared(image, Wanted(display=True, display_side=side))
+            prepared = self._prepared(image, Wanted(display=True, display_side=side, whole=True))
             assert prepared.display
             return Picture(prepared.display, prepared.windows)
         radiograph = self._restored(image)
@@ -57,7 +57,9 @@ class StoredImages:
             FilesError: The stored file is missing or damaged.
         """
         if image.stored_as == "dicom":
-            found: Mapping[int, np.ndarray] = self._prepared(image, Wanted(sizes=(size,))).grey
+            found: Mapping[int, np.ndarray] = self._prepared(
+                image, Wanted(sizes=(size,), whole=True)
+            ).grey
             return found[size]
         return to_network_grey(self._restored(image), size)
 

@@ -13,13 +13,17 @@ from ddad_core.types import Radiograph
 __all__ = ["check_file_size", "read_radiograph", "read_radiograph_file"]
 
 
-def read_radiograph(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radiograph:
+def read_radiograph(
+    data: bytes, *, vouched: bool = False, whole: bool = False, sha256: str = ""
+) -> Radiograph:
     """Read a DICOM, PNG or JPEG file, told apart by content.
 
     Args:
         data: The whole file.
         vouched: Take a DICOM header without modality. The published challenge sets come without
             most of theirs; a manifest says in its place that the file is a chest radiograph.
+        whole: The file was read before, and its digest is still the same: a JPEG stream is not
+            decoded twice to see whether its end is missing.
         sha256: Of the file, where the caller has it already.
 
     Raises:
@@ -27,8 +31,8 @@ def read_radiograph(data: bytes, *, vouched: bool = False, sha256: str = "") -> 
     """
     kind = sniff(data)
     if kind == "dicom":
-        return read_dicom(data, vouched=vouched, sha256=sha256)
-    return read_raster(data, kind, sha256=sha256)
+        return read_dicom(data, vouched=vouched, whole=whole, sha256=sha256)
+    return read_raster(data, kind, whole=whole, sha256=sha256)
 
 
 def read_radiograph_file(path: Path, *, vouched: bool = False) -> Radiograph:

@@ -6,6 +6,7 @@ Hence a codestream is asked for its size first, and the size compared with the h
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 
 _LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
 _SOI, _EOI = 0xD8, 0xD9
+_NOISE = bytes(1) + hashlib.shake_128(b"noise").digest(95).translate(
+    bytes(value & 0x7F for value in range(256))
+)
+"""No byte of it is 0xFF, and the first ends a marker that a cut may have left half."""
 _J2K_START = b"\xff\x4f\xff\x51"
 _J2K_MAX_TILES = 65_535
 
@@ -38,6 +43,7 @@ class FrameSize:
         precision: Bits per sample.
         signed: Whether samples are signed; JPEG knows no sign.
         lossless: Whether it is JPEG lossless or JPEG-LS.
+        end: Where the end marker of a JPEG stream begins; 0 for JPEG 2000.
     """
 
     rows: int
@@ -46,29 +52,31 @@ class FrameSize:
     precision: int
     signed: bool = False
     lossless: bool = False
+    end: int = 0
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Walk a JPEG or JPEG-LS stream from marker to marker (ITU-T T.81 annex B).
 
     Args:
         data: The stream, beginning with SOI.
 
     Yields:
-        (marker, payload without its length); the last is EOI unless the stream is cut off.
+        (marker, where it begins, payload without its length); the last is EOI unless the stream
+        is cut off.
     """
     position = 2
     while match := _MARKER.search(data, position):
         marker, position = data[match.end() - 1], match.end()
         if marker == _EOI:
-            yield marker, b""
+            yield marker, match.start(), b""
             return
         if marker == _SOI:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         if length < 2 or position + length > len(data):
             return
-        yield marker, data[position + 2 : position + length]
+        yield marker, match.start(), data[position + 2 : position + length]
         position += length
 
 
@@ -87,9 +95,9 @@ def jpeg_frame_size(data: bytes) -> FrameSize:
     if not data.startswith(b"\xff\xd8"):
         problem = "The compressed image data is not a JPEG stream, though the header says so."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    frames, complete = [], False
-    for marker, payload in jpeg_segments(data):
-        complete = marker == _EOI
+    frames, complete, end = [], False, 0
+    for marker, start, payload in jpeg_segments(data):
+        complete, end = marker == _EOI, start
         if marker in _START_OF_FRAME:
             if len(payload) < 6:
                 break
@@ -107,7 +115,22 @@ def jpeg_frame_size(data: bytes) -> FrameSize:
         components=frame[5],
         precision=frame[0],
         lossless=marker in _LOSSLESS_FRAMES,
+        end=end,
     )
+
+
+def jpeg_going_on(data: bytes, size: FrameSize) -> bytes:
+    """The stream with bytes that mean nothing before its end marker.
+
+    A decoder that has all pixels never looks at them. One whose stream was cut, and closed again
+    with an end marker, takes them for the pixels that are missing: where both streams give the
+    same picture, nothing is missing. Decoders themselves fill in what is missing in silence.
+
+    Args:
+        data: The stream.
+        size: Its own, from :func:`jpeg_frame_size`.
+    """
+    return data[: size.end] + _NOISE + data[size.end :]
 
 
 def jpeg2000_frame_size(data: bytes) -> FrameSize:

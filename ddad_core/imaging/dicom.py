@@ -24,7 +24,9 @@ from ddad_core.types import Radiograph
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
 
 
-def read_dicom(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radiograph:
+def read_dicom(
+    data: bytes, *, vouched: bool = False, whole: bool = False, sha256: str = ""
+) -> Radiograph:
     """Read a single-frame grey radiograph.
 
     The pixels go through the Modality LUT or rescale (PS3.3 section C.11.1). MONOCHROME1 is
@@ -34,6 +36,7 @@ def read_dicom(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radio
     Args:
         data: The whole file.
         vouched: Take a header without modality, because someone says that it is a radiograph.
+        whole: See :func:`ddad_core.imaging.read_radiograph`.
         sha256: Of the file, where the caller has it already.
 
     Returns:
@@ -44,7 +47,7 @@ def read_dicom(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radio
     """
     try:
         with silent_decoders():
-            return _read(data, vouched, sha256)
+            return _read(data, vouched, whole, sha256)
     except (RefusedImageError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
@@ -59,7 +62,7 @@ def read_dicom(data: bytes, *, vouched: bool = False, sha256: str = "") -> Radio
         raise RefusedImageError(problem, _EXPORT_AGAIN) from None
 
 
-def _read(data: bytes, vouched: bool, sha256: str) -> Radiograph:
+def _read(data: bytes, vouched: bool, whole: bool, sha256: str) -> Radiograph:
     check_inflated_size(data)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in dataset:
@@ -67,7 +70,7 @@ def _read(data: bytes, vouched: bool, sha256: str) -> Radiograph:
         dataset = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
     header.check_kind(dataset, vouched=vouched)
     format = _pixel_format(dataset)
-    stored = read_stored_values(dataset, data, format)
+    stored = read_stored_values(dataset, data, format, whole=whole)
     pixels, mirror, low, high = apply_modality(dataset, stored, format)
     check_not_blank(pixels)
     return Radiograph(

@@ -33,7 +33,12 @@ from pydicom.uid import (
 )
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.codestream import FrameSize, jpeg2000_frame_size, jpeg_frame_size
+from ddad_core.imaging.codestream import (
+    FrameSize,
+    jpeg2000_frame_size,
+    jpeg_frame_size,
+    jpeg_going_on,
+)
 from ddad_core.imaging.rle import decode_rle
 
 NATIVE = (
@@ -105,13 +110,16 @@ def highest_bit(tags: Dataset, *, allocated: int, bits: int) -> int:
     return bits - 1 if said is None else min(int(said), allocated - 1)
 
 
-def read_stored_values(dataset: Dataset, data: bytes, format: PixelFormat) -> StoredValues:
+def read_stored_values(
+    dataset: Dataset, data: bytes, format: PixelFormat, *, whole: bool = False
+) -> StoredValues:
     """Decode the pixels of a data set.
 
     Args:
         dataset: The whole data set.
         data: The file it was read from.
         format: Its pixels, as declared.
+        whole: See :func:`ddad_core.imaging.read_radiograph`.
 
     Returns:
         The stored values, bits outside Bits Stored cleared or sign-extended: old overlays are
@@ -132,7 +140,7 @@ def read_stored_values(dataset: Dataset, data: bytes, format: PixelFormat) -> St
         cells = _native_cells(raw, format, big=syntax == ExplicitVRBigEndian, words=words)
         precision = format.allocated
     else:
-        cells, precision = _decode(_single_frame(raw), syntax, format)
+        cells, precision = _decode(_single_frame(raw), syntax, format, whole)
     return _normalised(cells, format, precision=precision, lossy=syntax in _LOSSY)
 
 
@@ -213,7 +221,18 @@ def _single_frame(raw: bytes) -> bytes:
     return next(generate_frames(raw, number_of_frames=1))
 
 
-def _decode(frame: bytes, syntax: UID, format: PixelFormat) -> tuple[np.ndarray, int]:
+def _check_nothing_missing(frame: bytes, size: FrameSize, cells: np.ndarray) -> None:
+    """Refuse a JPEG stream that was cut and closed again with an end marker."""
+    try:
+        again = libjpeg.decode(jpeg_going_on(frame, size))
+    except RuntimeError:
+        again = None
+    if again is None or not np.array_equal(again, cells):
+        problem = "The JPEG stream is truncated: pixels are missing before its end marker."
+        raise RefusedImageError(problem, _TRANSFER_AGAIN)
+
+
+def _decode(frame: bytes, syntax: UID, format: PixelFormat, whole: bool) -> tuple[np.ndarray, int]:
     """Decode a compressed frame, its own size checked first.
 
     Returns:
@@ -228,6 +247,8 @@ def _decode(frame: bytes, syntax: UID, format: PixelFormat) -> tuple[np.ndarray,
         size = jpeg_frame_size(frame)
         _check_frame_size(size, format)
         cells = libjpeg.decode(frame)
+        if not whole:
+            _check_nothing_missing(frame, size, cells)
     else:
         size = jpeg2000_frame_size(frame)
         _check_frame_size(size, format)

@@ -50,6 +50,7 @@ class Wanted:
         thumbnail: A small JPEG.
         keep: The file as it may be stored; None: not wanted.
         vouched: See :func:`ddad_core.imaging.read_radiograph`.
+        whole: Likewise.
         sha256: Likewise.
     """
 
@@ -59,6 +60,7 @@ class Wanted:
     thumbnail: bool = False
     keep: Keeping | None = None
     vouched: bool = False
+    whole: bool = False
     sha256: str = ""
 
 
@@ -145,7 +147,9 @@ def prepare(data: bytes, wanted: Wanted) -> Prepared:
     Raises:
         RefusedImageError: It is no radiograph that can be read; the message says why.
     """
-    radiograph = read_radiograph(data, vouched=wanted.vouched, sha256=wanted.sha256)
+    radiograph = read_radiograph(
+        data, vouched=wanted.vouched, whole=wanted.whole, sha256=wanted.sha256
+    )
     small = search_size(radiograph.pixels)
     return Prepared(
         sha256=radiograph.sha256,

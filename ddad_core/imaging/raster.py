@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.codestream import jpeg_frame_size
+from ddad_core.imaging.codestream import FrameSize, jpeg_frame_size, jpeg_going_on
 from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.types import Radiograph, RadiographFacts
@@ -31,12 +31,13 @@ _LUMA = np.array([299, 587, 114], dtype=np.float64) / 1000
 """Rec. 601 weights, those of PIL's "L"."""
 
 
-def read_raster(data: bytes, format: str, *, sha256: str = "") -> Radiograph:
+def read_raster(data: bytes, format: str, *, whole: bool = False, sha256: str = "") -> Radiograph:
     """Read a PNG or JPEG file.
 
     Args:
         data: The whole file.
         format: "png" or "jpeg", as sniffed.
+        whole: See :func:`ddad_core.imaging.read_radiograph`.
         sha256: Of the file, where the caller has it already.
 
     Returns:
@@ -49,7 +50,7 @@ def read_raster(data: bytes, format: str, *, sha256: str = "") -> Radiograph:
     """
     try:
         with silent_decoders():
-            grey, bits = _read(data, format)
+            grey, bits = _read(data, format, whole)
     except (RefusedImageError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
@@ -65,7 +66,7 @@ def read_raster(data: bytes, format: str, *, sha256: str = "") -> Radiograph:
     )
 
 
-def _read(data: bytes, format: str) -> tuple[np.ndarray, int]:
+def _read(data: bytes, format: str, whole: bool) -> tuple[np.ndarray, int]:
     # Sizes are looked at before Pillow sees the file; it raises on truncated pixels, but neither
     # on a wrong checksum nor always on a missing end.
     if format == "png":
@@ -86,10 +87,24 @@ def _read(data: bytes, format: str) -> tuple[np.ndarray, int]:
             problem = f"The file holds {frames} images; a radiograph is one."
             raise RefusedImageError(problem, "Send one still image a file.")
         image.load()
+        if format == "jpeg" and not whole:
+            _check_nothing_missing(data, size, image)
         deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
         if deep and not image.mode.startswith("I"):
             return _deep_colour(data), 16
         return _grey(ImageOps.exif_transpose(image))
+
+
+def _check_nothing_missing(data: bytes, size: FrameSize, image: Image.Image) -> None:
+    """Refuse a JPEG stream that was cut and closed again with an end marker."""
+    try:
+        with Image.open(io.BytesIO(jpeg_going_on(data, size)), formats=["jpeg"]) as again:
+            same = np.array_equal(np.asarray(again), np.asarray(image))
+    except OSError:
+        same = False
+    if not same:
+        problem = "The JPEG file is truncated: pixels are missing before its end marker."
+        raise RefusedImageError(problem, "Transfer or export the file again.")
 
 
 def _check_png_chunks(data: bytes) -> None:

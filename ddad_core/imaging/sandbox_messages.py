@@ -118,6 +118,7 @@ def wanted_of(message: Message) -> Wanted:
         thumbnail=head["thumbnail"],
         keep=Keeping(bytes.fromhex(keep["key"]), keep["site"]) if keep else None,
         vouched=head["vouched"],
+        whole=head["whole"],
         sha256=head["sha256"],
     )
 

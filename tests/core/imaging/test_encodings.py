@@ -102,7 +102,25 @@ def test_a_stream_cut_anywhere_is_refused(wrapped, name, share):
     }[name]
     whole = stream(name)
     assert read_dicom(wrapped(whole, syntax)).pixels.shape == (64, 80)
-    assert "truncated" in refusal(wrapped(whole[: int(len(whole) * share)], syntax))
+    cut = whole[: int(len(whole) * share)]
+    assert "truncated" in refusal(wrapped(cut, syntax))
+    assert "truncated" in refusal(wrapped(cut.rstrip(b"\xff") + b"\xff\xd9", syntax))
+
+
+@pytest.mark.parametrize("name", ["lossless4.jpg", "extended.jpg", "lossless.jls", "near.jls"])
+def test_what_was_read_before_is_decoded_once(wrapped, name, monkeypatch):
+    syntax = {
+        "lossless4.jpg": uid.JPEGLossless,
+        "extended.jpg": uid.JPEGExtended12Bit,
+        "lossless.jls": uid.JPEGLSLossless,
+        "near.jls": uid.JPEGLSNearLossless,
+    }[name]
+    data = wrapped(stream(name), syntax)
+    first = read_dicom(data).pixels
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.jpeg_going_on", None)
+    assert np.array_equal(read_dicom(data, whole=True).pixels, first)
+    with pytest.raises(RefusedImageError):
+        read_dicom(data)
 
 
 def test_a_jpeg2000_stream_with_a_hole_is_refused(wrapped):

@@ -210,11 +210,25 @@ def test_a_picture_cut_anywhere_is_refused(image_bytes, progressive, share):
     assert refusal(data[: int(len(data) * share)], "png")
 
 
-def test_a_jpeg_that_was_cut_and_closed_again_is_warned_of(real_file, image_bytes):
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_jpeg_that_was_cut_and_closed_again_is_refused(
+    real_file, image_bytes, progressive, share
+):
+    with Image.open(real_file("00000150_002.png")) as image:
+        grey = image.convert("L")
+    data = image_bytes(grey, "JPEG", quality=90, progressive=progressive)
+    assert read_raster(data, "jpeg").warnings == ()
+    cut = data[: int(len(data) * share)].rstrip(b"\xff") + b"\xff\xd9"
+    assert "pixels are missing" in refusal(cut, "jpeg")
+
+
+def test_a_picture_that_was_kept_after_a_cut_is_warned_of(real_file, image_bytes):
     with Image.open(real_file("00000150_002.png")) as image:
         data = image_bytes(image.convert("L"), "JPEG", quality=90)
-    assert read_raster(data, "jpeg").warnings == ()
-    (warning,) = read_raster(data[: len(data) // 2] + b"\xff\xd9", "jpeg").warnings
+    cut = data[: len(data) // 2] + b"\xff\xd9"
+    with Image.open(io.BytesIO(cut)) as image:  # and saved whole by somebody's program
+        (warning,) = read_raster(image_bytes(image), "png").warnings
     assert "lower 5" in warning and "cut off" in warning
 
 
