@@ -217,12 +217,13 @@ def train_ratio(
 
             with ThreadPoolExecutor(min(threads, config.members)) as pool:
                 members = list(pool.map(member, range(config.members)))
+        torch.set_num_threads(1)  # with more, sums come in another order
+        held_normal, held_unlabeled = (
+            _held_apart(members, images, fold)
+            for images, fold in zip((sets.normal, sets.unlabeled), folds, strict=True)
+        )
     finally:
         torch.set_num_threads(threads)
-    held_normal, held_unlabeled = (
-        _held_apart(members, images, fold)
-        for images, fold in zip((sets.normal, sets.unlabeled), folds, strict=True)
-    )
     return TrainedRatio(
         config=config,
         networks=tuple(m.network for m in members),
