@@ -35,8 +35,8 @@ from ddad_core.card import estimate_to
 from ddad_core.evaluation.delong import delong_test
 from ddad_core.evaluation.metrics import auc_with_interval
 from ddad_core.imaging.geometry import normalise
+from ddad_core.inference.choice import choose_engine, choose_ratio_engine
 from ddad_core.networks import build_network, reconstruction_loss
-from ddad_core.ratio import ratio_maps
 from ddad_core.registry import Model, load_model
 from ddad_core.scoring import Scorer
 from ddad_core.training import ratio_report
@@ -317,17 +317,23 @@ def cost() -> dict[str, Any]:
 
 @torch.inference_mode()
 def _scoring(model_name: str) -> dict[str, float]:
-    """Milliseconds an image in a batch of 64, all of A_ratio and one AE-U in turns."""
+    """Milliseconds an image in a batch of 64, A_ratio and the modules in turns.
+
+    Each by the engine that scores with it; an AE-U's share is that of modules A and B.
+    """
     model = load_model(REPOSITORY / "weights" / model_name)
-    size = model.card.input_size
+    size, cpu = model.card.input_size, torch.device("cpu")
     images = torch.rand(64, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    modules = choose_engine(model.a, model.b, size, cpu)
+    every, one = (choose_ratio_engine(n, cpu) for n in (model.ratio, model.ratio[:1]))
     scored: dict[str, Callable[[], Any]] = {
-        "a_ratio": lambda: ratio_maps(model.ratio, images),
-        "one_of_a_ratio": lambda: ratio_maps(model.ratio[:1], images),
-        "one_of_ddad": lambda: model.b.networks[0](images),
+        "a_ratio": lambda: every.maps(images),
+        "one_of_a_ratio": lambda: one.maps(images),
+        "one_of_ddad": lambda: modules.reconstruct(images),
     }
     took = {n: [_seconds(work) for _ in range(ROUNDS)] for n, work in scored.items()}
     milliseconds = {n: float(np.median(times)) / len(images) * 1000 for n, times in took.items()}
+    milliseconds["one_of_ddad"] /= len(model.a.networks) + len(model.b.networks)
     return {"size": size, "members": len(model.ratio), **milliseconds}
 
 

@@ -168,7 +168,7 @@ def pooled(maps: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def ratio_maps(networks: Sequence[RatioNetwork], images: torch.Tensor) -> torch.Tensor:
-    """Mean evidence of K networks in evaluation mode, (B, 1, S, S) -> (B, S, S)."""
+    """Mean evidence of K networks of one size in evaluation mode, (B, 1, S, S) -> (B, S, S)."""
     seen = networks[0].seen(images)
     return networks[0].spread(torch.stack([n.evidence(seen) for n in networks]).mean(dim=0))
 

@@ -160,6 +160,7 @@ class Scorer:
         if model.ratio:
             ratio = choose_ratio_engine(model.ratio, self.device, prefer=engine)
             self._extras = replace(self._extras, ratio=ratio.maps)
+            self.engine_note += f"; A_ratio by {ratio.name}"
         self._familiarity = model.familiarity
 
     def score(self, radiograph: Radiograph) -> ScoreResult:

@@ -229,10 +229,10 @@ class IntakeService:
         prepared = desk.prepare(wanted)
         kept = prepared.kept
         assert kept
+        digest = hashlib.sha256(kept.data).hexdigest()
         self._files.put_file(sha256, kept.data, kept.stored_as)
         if self._keep_originals:
             self._files.put_original(sha256, original, prepared.facts.format)
-        digest = hashlib.sha256(kept.data).hexdigest()
         # The file lies on the disk now; a batch of large ones need not stay in memory.
         light = replace(prepared, kept=replace(kept, data=b""))
         return _Read(name, provenance, sha256, prepared=light, stored_sha256=digest)

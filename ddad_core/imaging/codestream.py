@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from ddad_core.errors import RefusedImageError
 
@@ -22,8 +24,10 @@ _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 """ITU-T T.81 table B.1; 0xF7 is SOF55 of JPEG-LS, ITU-T T.87."""
 
+_ARITHMETIC_FRAMES = range(0xC9, 0xD0)
 _LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
 _SOI, _EOI = 0xD8, 0xD9
+_RESTARTS = range(0xD0, 0xD8)
 _NOISE = bytes(1) + hashlib.shake_128(b"noise").digest(95).translate(
     bytes(value & 0x7F for value in range(256))
 )
@@ -44,6 +48,7 @@ class FrameSize:
         signed: Whether samples are signed; JPEG knows no sign.
         lossless: Whether it is JPEG lossless or JPEG-LS.
         end: Where the end marker of a JPEG stream begins; 0 for JPEG 2000.
+        arithmetic: Whether a JPEG stream is coded arithmetically.
     """
 
     rows: int
@@ -53,6 +58,7 @@ class FrameSize:
     signed: bool = False
     lossless: bool = False
     end: int = 0
+    arithmetic: bool = False
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -116,21 +122,46 @@ def jpeg_frame_size(data: bytes) -> FrameSize:
         precision=frame[0],
         lossless=marker in _LOSSLESS_FRAMES,
         end=end,
+        arithmetic=marker in _ARITHMETIC_FRAMES,
     )
 
 
-def jpeg_going_on(data: bytes, size: FrameSize) -> bytes:
-    """The stream with bytes that mean nothing before its end marker.
+def check_nothing_missing(
+    data: bytes, size: FrameSize, decode: Callable[[bytes], np.ndarray], pixels: np.ndarray
+) -> None:
+    """Refuse a JPEG or JPEG-LS stream that was cut and closed again with an end marker.
 
-    A decoder that has all pixels never looks at them. One whose stream was cut, and closed again
-    with an end marker, takes them for the pixels that are missing: where both streams give the
-    same picture, nothing is missing. Decoders themselves fill in what is missing in silence.
+    Decoders fill in what is missing in silence. So the stream is decoded once more with noise
+    before its end marker: a decoder that has all pixels never looks at it, another one takes it
+    for the pixels that are missing. Arithmetic coding is passed over: there a whole stream may
+    leave zeros at its end out (ITU-T T.81 section D.1.8).
 
     Args:
         data: The stream.
         size: Its own, from :func:`jpeg_frame_size`.
+        decode: The decoder.
+        pixels: What it makes of the stream.
+
+    Raises:
+        RefusedImageError: Pixels are missing.
     """
-    return data[: size.end] + _NOISE + data[size.end :]
+    if size.arithmetic:
+        return
+    try:
+        same = np.array_equal(decode(_with_noise(data, size.end)), pixels)
+    except Exception:  # noqa: BLE001 - decoders raise what they like
+        same = False
+    if not same:
+        problem = "The JPEG stream is truncated: pixels are missing before its end marker."
+        raise RefusedImageError(problem, "Transfer or export the file again.")
+
+
+def _with_noise(data: bytes, end: int) -> bytes:
+    """The stream with noise before its end marker, and again behind the restart that is next."""
+    last = max(data.rfind(bytes((0xFF, number)), 0, end) for number in _RESTARTS)
+    number = 0 if last < 0 else (data[last + 1] + 1) % len(_RESTARTS)
+    restart = bytes((0xFF, _RESTARTS[number]))
+    return data[:end] + _NOISE + restart + _NOISE + data[end:]
 
 
 def jpeg2000_frame_size(data: bytes) -> FrameSize:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 
+from ddad_core.imaging.limits import check_size_in_bytes
 from ddad_core.imaging.prepare import Prepared, Wanted
 from ddad_core.imaging.sandbox import Room, Sandbox
 from ddad_core.imaging.sources import FileSource, Source
@@ -24,7 +25,9 @@ class Desk:
         if isinstance(source, FileSource):
             room.used = source.read_into(room.memory.view)
         else:
-            room.used = room.memory.put(source.read())
+            data = source.read()
+            check_size_in_bytes(len(data))
+            room.used = room.memory.put(data)
         self.file = room.memory.holding(room.used)
 
     def sha256(self) -> str:
@@ -35,7 +38,8 @@ class Desk:
         """As :meth:`ddad_core.imaging.sandbox.Sandbox.prepare`.
 
         Returns:
-            What was made; a file to keep lies on the desk, from the start of a page.
+            What was made; a file to keep lies on the desk, from the start of a page, wherever the
+            system lets a child see it.
         """
         return self._sandbox.prepare_in(self._room, wanted)
 
@@ -47,6 +51,7 @@ def take_up(sandbox: Sandbox, source: Source) -> Iterator[Desk]:
     Raises:
         RefusedImageError: As ``Source.read``.
         OSError: Likewise.
+        SandboxError: The sandbox was closed.
     """
     with sandbox.room() as room:
         yield Desk(sandbox, room, source)

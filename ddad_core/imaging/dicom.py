@@ -99,6 +99,10 @@ def check_inflated_size(data: bytes) -> None:
         # dcmread might read this header otherwise than it was read here, and inflate.
         problem = "The header names the deflated transfer syntax, but not where it belongs."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
+    if data[stream.tell() :].startswith(b"\0\0"):
+        # dcmread takes a group 0000 for a command set, and inflates what comes after it.
+        problem = "The DICOM file is damaged: a command set comes before its deflated data set."
+        raise RefusedImageError(problem, _EXPORT_AGAIN)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     piece, size = data[stream.tell() :], 0
     while piece and not inflater.eof:
@@ -113,7 +117,7 @@ def _declared_syntax(stream: io.BytesIO) -> str:
     """Transfer syntax of the file meta information as dcmread reads it at first; "" if none.
 
     Args:
-        stream: At the file's start; afterwards where the data set begins.
+        stream: At the file's start; afterwards where the group ends.
     """
     read_preamble(stream, force=True)
     meta = read_dataset(

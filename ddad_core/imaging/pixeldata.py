@@ -35,9 +35,9 @@ from pydicom.uid import (
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.codestream import (
     FrameSize,
+    check_nothing_missing,
     jpeg2000_frame_size,
     jpeg_frame_size,
-    jpeg_going_on,
 )
 from ddad_core.imaging.rle import decode_rle
 
@@ -224,17 +224,6 @@ def _single_frame(raw: bytes) -> bytes:
     return next(generate_frames(raw, number_of_frames=1))
 
 
-def _check_nothing_missing(frame: bytes, size: FrameSize, cells: np.ndarray) -> None:
-    """Refuse a JPEG stream that was cut and closed again with an end marker."""
-    try:
-        again = libjpeg.decode(jpeg_going_on(frame, size))
-    except RuntimeError:
-        again = None
-    if again is None or not np.array_equal(again, cells):
-        problem = "The JPEG stream is truncated: pixels are missing before its end marker."
-        raise RefusedImageError(problem, _TRANSFER_AGAIN)
-
-
 def _decode(frame: bytes, syntax: UID, format: PixelFormat, whole: bool) -> tuple[np.ndarray, int]:
     """Decode a compressed frame, its own size checked first.
 
@@ -251,7 +240,7 @@ def _decode(frame: bytes, syntax: UID, format: PixelFormat, whole: bool) -> tupl
         _check_frame_size(size, format)
         cells = libjpeg.decode(frame)
         if not whole and cells.size <= _DECODED_TWICE:
-            _check_nothing_missing(frame, size, cells)
+            check_nothing_missing(frame, size, libjpeg.decode, cells)
     else:
         size = jpeg2000_frame_size(frame)
         _check_frame_size(size, format)

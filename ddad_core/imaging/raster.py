@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.codestream import FrameSize, jpeg_frame_size, jpeg_going_on
+from ddad_core.imaging.codestream import check_nothing_missing, jpeg_frame_size
 from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.types import Radiograph, RadiographFacts
@@ -88,23 +88,16 @@ def _read(data: bytes, format: str, whole: bool) -> tuple[np.ndarray, int]:
             raise RefusedImageError(problem, "Send one still image a file.")
         image.load()
         if format == "jpeg" and not whole:
-            _check_nothing_missing(data, size, image)
+            check_nothing_missing(data, size, _decoded, np.asarray(image))
         deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
         if deep and not image.mode.startswith("I"):
             return _deep_colour(data), 16
         return _grey(ImageOps.exif_transpose(image))
 
 
-def _check_nothing_missing(data: bytes, size: FrameSize, image: Image.Image) -> None:
-    """Refuse a JPEG stream that was cut and closed again with an end marker."""
-    try:
-        with Image.open(io.BytesIO(jpeg_going_on(data, size)), formats=["jpeg"]) as again:
-            same = np.array_equal(np.asarray(again), np.asarray(image))
-    except OSError:
-        same = False
-    if not same:
-        problem = "The JPEG file is truncated: pixels are missing before its end marker."
-        raise RefusedImageError(problem, "Transfer or export the file again.")
+def _decoded(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=["jpeg"]) as image:
+        return np.asarray(image)
 
 
 def _check_png_chunks(data: bytes) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from ddad_core.errors import DdadError, RefusedImageError
 from ddad_core.imaging import sandbox_messages as messages
 from ddad_core.imaging.limits import check_size_in_bytes, seconds_for
 from ddad_core.imaging.prepare import Prepared, Wanted
-from ddad_core.imaging.rooms import LARGE, SharedMemory, memory_file
+from ddad_core.imaging.rooms import LARGE, ROOMS, RoomMemory, map_rooms, memory_file
 
 _SOURCES = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
@@ -33,8 +33,6 @@ _PATIENCE, _LONGEST_SECONDS = 4.0, 10.0
 """Wall time allowed for each second of processor time, for the machine may be busy; and at most."""
 
 _PIPE_BYTES = 2**20
-ROOMS = 3
-"""Of a place: for a file that is read, one that comes or goes, and one that somebody opens."""
 _TOO_LONG = "Reading the file takes longer than a radiograph needs."
 _TOO_MUCH = "The file brings its reader down: it is damaged, or made to do so."
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
@@ -52,12 +50,17 @@ class _Child:
     """One child process and the pipes to it.
 
     Args:
-        handles: Of the files in memory that are its rooms.
+        handle: Of the file in memory that its rooms are in; None: files go by the pipe.
     """
 
-    def __init__(self, handles: Sequence[int]) -> None:
-        rooms = ",".join(str(handle) for handle in handles)
-        command = [sys.executable, "-c", _PROGRAM, str(_SOURCES), rooms]
+    def __init__(self, handle: int | None) -> None:
+        command = [
+            sys.executable,
+            "-c",
+            _PROGRAM,
+            str(_SOURCES),
+            str(-1 if handle is None else handle),
+        ]
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 command,
@@ -66,7 +69,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,  # Ctrl+C is for the keeper
-                pass_fds=handles,
+                pass_fds=() if handle is None else (handle,),
             )
         except OSError as error:
             problem = f"The process that reads files cannot be started ({error.strerror})."
@@ -112,7 +115,9 @@ class _Child:
     def end(self) -> int | None:
         """End the child, however it is, and return its exit status."""
         self._selector.close()
-        self._process.kill()
+        if self._process.poll() is None:  # else its number may be another's by now
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
@@ -167,47 +172,48 @@ _PROGRAM = (
 )
 
 
-class _Place:
-    """Where a child works, one after the other, and the rooms that it shares with its keeper.
+class Room:
+    """Memory for one file on its way through a child, lent by :meth:`Sandbox.room`.
 
     Attributes:
-        child: None before the first, and where none could be started.
+        place: Whose child reads the file.
+        number: By which that child knows the room; None if it does not see it.
+        memory: What lies there, from the start.
+        used: Bytes that were written.
+    """
+
+    def __init__(self, place: _Place, number: int | None, memory: RoomMemory) -> None:
+        self.place = place
+        self.number = number
+        self.memory = memory
+        self.used = 0
+
+
+class _Place:
+    """Where one child works after the other, and the rooms that it shares with its keeper.
+
+    Attributes:
+        child: None before the first, while one is at work, and where none could be started.
         busy: Held by who has the child.
-        rooms: All of them; a child knows them by number.
+        handle: Of the file in memory that the rooms are in; None without one.
+        free: Rooms that nobody has.
     """
 
     def __init__(self) -> None:
         self.child: _Child | None = None
         self.busy = threading.Lock()
-        self.handles: list[int] = []
-        self.rooms = [self._room(number) for number in range(ROOMS)]
-        self.free = list(self.rooms)
-
-    def _room(self, number: int) -> Room:
-        handle = memory_file()
-        if handle is not None:
-            self.handles.append(handle)
-        return Room(self, number, SharedMemory(handle), shared=handle is not None)
+        self.handle = memory_file()
+        memory = map_rooms(self.handle)
+        self.free = [
+            Room(self, None if self.handle is None else number, RoomMemory(memory, number))
+            for number in range(ROOMS)
+        ]
 
     def close(self) -> None:
-        """Start no child any more; the memory goes with the last who looks at it."""
-        for handle in self.handles:
-            os.close(handle)
-
-
-class Room:
-    """Memory for one file on its way through a child, lent by :meth:`Sandbox.room`.
-
-    Attributes:
-        memory: What lies there, from the start.
-        used: Bytes that were written.
-    """
-
-    def __init__(self, place: _Place, number: int, memory: SharedMemory, *, shared: bool) -> None:
-        self.place = place
-        self.memory = memory
-        self.number = number if shared else None
-        self.used = 0
+        """Start no child any more; memory goes with the last who looks at it."""
+        self.free.clear()
+        if self.handle is not None:
+            os.close(self.handle)
 
 
 class Sandbox:
@@ -229,7 +235,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def room(self) -> Iterator[Room]:
-        """Lend a room, of the place with the least to do; wait for one if all are taken.
+        """Lend a room, of a place with nothing to do if there is one; wait if all are taken.
 
         Raises:
             SandboxError: The sandbox was closed.
@@ -237,16 +243,20 @@ class Sandbox:
         with self._room_free:
             self._room_free.wait_for(lambda: self._closed or any(p.free for p in self._places))
             self._check_open()
-            place = max(self._places, key=lambda place: len(place.free))
+            open_places = [place for place in self._places if place.free]
+            place = max(open_places, key=lambda p: (not p.busy.locked(), len(p.free)))
             room = place.free.pop()
+        whole_memory = True  # what was written before an error is not known
         try:
             yield room
+            whole_memory = room.used > LARGE
         finally:
-            if room.used > LARGE:
+            if whole_memory:
                 room.memory.give_back()
             room.used = 0
             with self._room_free:
-                place.free.append(room)
+                if not self._closed:
+                    place.free.append(room)
                 self._room_free.notify()
 
     def prepare(self, data: bytes, wanted: Wanted) -> Prepared:
@@ -272,14 +282,14 @@ class Sandbox:
         """As :meth:`prepare`, for a file that lies in a room, ``room.used`` bytes long.
 
         Returns:
-            What was made; a file to keep lies in the room.
+            What was made; a file to keep lies in the room, or in memory of its own where a child
+            does not see the room.
         """
         file = room.memory.holding(room.used)
         place = room.place
         with place.busy:
-            child = place.child
-            place.child = None
-            leaving = False
+            child, place.child = place.child, None
+            leaving = True  # after an error that is not foreseen, it may be in mid-answer
             try:
                 if child and child.ended():  # between two files: the next one is not to blame
                     child = self._replace(place, child)
@@ -293,7 +303,7 @@ class Sandbox:
             except (_ChildLostError, messages.BrokenMessageError):
                 assert child
                 status = child.status()
-                child = self._replace(place, child)
+                child, leaving = self._replace(place, child), False
                 slow = status is None or status in (-signal.SIGXCPU, -signal.SIGKILL)
                 raise RefusedImageError(_TOO_LONG if slow else _TOO_MUCH, _EXPORT_AGAIN) from None
             except SandboxError:
@@ -348,7 +358,7 @@ class Sandbox:
     def _start(self, place: _Place) -> _Child:
         with self._lock:
             self._check_open()
-            child = _Child(place.handles)
+            child = _Child(place.handle)
             self._all.add(child)
         return child
 

@@ -20,7 +20,7 @@ from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import sandbox_messages as messages
 from ddad_core.imaging.limits import MAX_GROWTH_BYTES
 from ddad_core.imaging.prepare import prepare
-from ddad_core.imaging.rooms import SharedMemory
+from ddad_core.imaging.rooms import ROOMS, RoomMemory, map_rooms
 
 try:
     import resource
@@ -45,7 +45,9 @@ def main() -> int:
     for stream in (0, 1, 2):  # decoders write to the last two, and may quote the file
         os.dup2(nowhere, stream)
     warnings.simplefilter("ignore")  # pydicom's quote values of the header
-    rooms = [SharedMemory(int(handle)) for handle in filter(None, sys.argv[-1].split(","))]
+    handle = int(sys.argv[-1])
+    memory = None if handle < 0 else map_rooms(handle)
+    rooms = [RoomMemory(memory, number) for number in range(ROOMS)] if memory else []
     _load_decoders()
     allocator.keep_freed_blocks(KEPT_FREE)
     limit_this_process()
@@ -76,7 +78,7 @@ def _rest(requests: BinaryIO) -> None:
         allocator.trim()
 
 
-def _reply(request: messages.Message, rooms: Sequence[SharedMemory]) -> messages.Message:
+def _reply(request: messages.Message, rooms: Sequence[RoomMemory]) -> messages.Message:
     data, room = messages.asked(request, rooms)
     limit_time(float(request.head["seconds"]))
     try:
@@ -129,15 +131,17 @@ def _write_all(stream: BinaryIO, data: bytes | memoryview) -> None:
 
 
 def _statm() -> list[int]:
-    """Pages of this process: all, resident ...; zeros where the system does not tell."""
+    """Pages of this process: all, resident, shared ...; zeros where the system does not tell."""
     try:
         return [int(word) for word in Path("/proc/self/statm").read_text("ascii").split()]
     except (OSError, ValueError):
-        return [0, 0]
+        return [0, 0, 0]
 
 
 def _resident() -> int:
-    return _statm()[1] * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory of its own; rooms are its keeper's."""
+    _, resident, shared, *_ = _statm()
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.deidentify import Identity
 from ddad_core.imaging.prepare import Display, Keeping, Kept, Prepared, Wanted
-from ddad_core.imaging.rooms import SharedMemory
+from ddad_core.imaging.rooms import ROOM_BYTES, RoomMemory
 from ddad_core.types import RadiographFacts, Window
 
 MAX_HEAD = 64 * 2**20
@@ -64,7 +64,14 @@ def receive(read: Callable[[int], bytes]) -> Message:
     try:
         head = json.loads(read(size))
         lengths = [int(length) for length in head.pop("blobs")]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise BrokenMessageError from error
     if any(not 0 <= length <= MAX_BLOB for length in lengths):
         problem = "a blob of absurd length"
@@ -98,7 +105,7 @@ def ask(file: bytes | memoryview, wanted: Wanted, seconds: float, room: int | No
     return Message(head, (file,) if room is None else ())
 
 
-def asked(message: Message, rooms: Sequence[SharedMemory]) -> tuple[bytes, SharedMemory | None]:
+def asked(message: Message, rooms: Sequence[RoomMemory]) -> tuple[bytes, RoomMemory | None]:
     """The file, and the room it lies in, in the child."""
     head = message.head
     if head["room"] is None:
@@ -128,10 +135,11 @@ def refuse(error: RefusedImageError) -> Message:
     return Message({"refused": [error.problem, error.next_step]})
 
 
-def answer(prepared: Prepared, room: SharedMemory | None) -> Message:
+def answer(prepared: Prepared, room: RoomMemory | None) -> Message:
     """The answer for a readable file, which is not needed any more if it lay in a room."""
     kept, display = prepared.kept, prepared.display
-    size = room.put(kept.data) if kept and room else 0
+    fits = kept and room and len(kept.data) <= ROOM_BYTES
+    size = room.put(kept.data) if kept and room and fits else 0
     head = {
         "shared": size,
         "sha256": prepared.sha256,
@@ -166,7 +174,7 @@ def answer(prepared: Prepared, room: SharedMemory | None) -> Message:
     return Message(head, blobs)
 
 
-def answered(message: Message, room: SharedMemory | None) -> Prepared:
+def answered(message: Message, room: RoomMemory | None) -> Prepared:
     """What a child made of a file.
 
     Args:
@@ -178,9 +186,9 @@ def answered(message: Message, room: SharedMemory | None) -> Prepared:
         BrokenMessageError: The answer is not one.
     """
     head = message.head
-    if refused := head.get("refused"):
-        raise RefusedImageError(str(refused[0]), str(refused[1]))
     try:
+        if refused := head.get("refused"):
+            raise RefusedImageError(str(refused[0]), str(refused[1]))
         small, shown, piped, *greys = (bytes(blob) for blob in message.blobs)
         display, kept, size = head["display"], head["kept"], int(head["shared"])
         stored: bytes | memoryview = room.holding(size) if size and room else piped
@@ -216,7 +224,7 @@ def answered(message: Message, room: SharedMemory | None) -> Prepared:
                 intercept=float(kept["intercept"]),
             ),
         )
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise BrokenMessageError from error
 
 

@@ -14,7 +14,7 @@ from ddad_core.ensemble import Ensemble, EnsembleReconstruction
 from ddad_core.inference.folding import fold_ensemble, fold_ratio
 from ddad_core.ratio import RatioNetwork, ratio_maps
 
-Module = TypeVar("Module", bound=nn.Module)
+_Module = TypeVar("_Module", bound=nn.Module)
 Reconstructions = tuple[EnsembleReconstruction, EnsembleReconstruction]
 """Of module A and of module B."""
 
@@ -211,7 +211,7 @@ def _folded(module: Ensemble, device: torch.device) -> Ensemble:
     return _laid_out(fold_ensemble(module), device)
 
 
-def _laid_out(folded: Module, device: torch.device) -> Module:
+def _laid_out(folded: _Module, device: torch.device) -> _Module:
     """On the device; on a CPU with channels innermost in memory."""
     folded.to(device)
     if device.type == "cpu":

@@ -18,7 +18,7 @@ from ddad_core.ensemble import Ensemble
 from ddad_core.inference.folding import fold_network, fold_ratio
 from ddad_core.networks.build import Network
 from ddad_core.networks.memae import MemAE
-from ddad_core.ratio import RatioNetwork, Residual
+from ddad_core.ratio import BLOCKS, RatioNetwork, Residual
 
 if TYPE_CHECKING:
     import onnx
@@ -61,6 +61,7 @@ def ratio_to_onnx(networks: Sequence[RatioNetwork]) -> bytes:
         ``RatioNetwork.seen``; output "evidence", the mean of all, on their grid. B is free.
     """
     side = networks[0].side
+    assert all(len(n.body) == len(BLOCKS) for n in networks), "their grid is an eighth of the side"
     graph = _Graph("ratio", side)
     graph.add_ratio(EVIDENCE, networks)
     graph.add_output(EVIDENCE, 1, -(-side // 8))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging import sources
+from ddad_core.imaging import limits, sources
+from ddad_core.imaging import sandbox as sandbox_module
 from ddad_core.imaging.desk import take_up
 from ddad_core.imaging.prepare import Keeping, Wanted, prepare
+from ddad_core.imaging.rooms import ROOMS
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import BytesSource, FileSource
 
@@ -45,6 +48,33 @@ def test_two_at_a_time_have_a_desk_each(sandbox, tmp_path) -> None:
     ):
         assert bytes(a.file) == b"a" * 10
         assert bytes(b.file) == b"b" * 10
+
+
+def test_a_file_over_the_limit_is_refused_wherever_it_comes_from(sandbox, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(RefusedImageError, match="MB at most"):
+        with take_up(sandbox, BytesSource("", bytes(1001))):
+            pass
+
+
+def held(sandbox: Sandbox) -> int:
+    """Bytes of the memory that rooms are in."""
+    return os.fstat(sandbox._places[0].handle).st_blocks * 512
+
+
+def test_a_large_file_and_a_failed_one_leave_no_memory_held(sandbox, monkeypatch) -> None:
+    source = FileSource(GALLERY / "nih_dx_pa.dcm")
+    with take_up(sandbox, source):
+        pass
+    assert held(sandbox) >= source.path.stat().st_size  # ready for the next
+    for _ in range(ROOMS):
+        with pytest.raises(ZeroDivisionError), take_up(sandbox, source):
+            raise ZeroDivisionError
+    assert len(sandbox._places[0].free) == ROOMS
+    monkeypatch.setattr(sandbox_module, "LARGE", 1000)
+    with take_up(sandbox, source), take_up(sandbox, source), take_up(sandbox, source):
+        assert held(sandbox) > 0
+    assert held(sandbox) == 0
 
 
 def test_a_file_that_grows_is_laid_down_no_further_than_the_limit(

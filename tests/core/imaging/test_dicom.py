@@ -483,11 +483,13 @@ def test_a_deflate_bomb_is_refused_before_it_grows(dataset, to_bytes, ramp, monk
     monkeypatch.setattr("ddad_core.imaging.dicom.pydicom.dcmread", None)
     assert f"more than {MAX_FILE_BYTES // 2**20} MB" in refusal(bomb)
     assert f"more than {MAX_FILE_BYTES // 2**20} MB" in refusal(bomb[132:])
-    assert "deflated transfer syntax" in refusal(_with_second_reading(bomb))
+    assert "deflated transfer syntax" in refusal(_with_unknown_vr(bomb))
+    command = bytes.fromhex("0000 00ff ff03 0000") + bytes(0x3FF)  # to zlib two empty blocks
+    assert "command set" in refusal(bomb[:start] + command + bomb[start:])
 
 
-def _with_second_reading(data: bytes) -> bytes:
-    """The file with a meta group of which dcmread makes sense only in implicit VR."""
+def _with_unknown_vr(data: bytes) -> bytes:
+    """The file with a meta group that begins with an unknown VR, and goes on in implicit VR."""
     long = struct.pack("<HHI", 2, 0x102, int.from_bytes(b"ZZ", "little"))
     value = DeflatedExplicitVRLittleEndian.encode() + b"\0"
     syntax = struct.pack("<HHI", 2, 0x10, len(value)) + value

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -104,7 +106,7 @@ def test_a_stream_cut_anywhere_is_refused(wrapped, name, share):
     assert read_dicom(wrapped(whole, syntax)).pixels.shape == (64, 80)
     cut = whole[: int(len(whole) * share)]
     assert "truncated" in refusal(wrapped(cut, syntax))
-    assert "truncated" in refusal(wrapped(cut.rstrip(b"\xff") + b"\xff\xd9", syntax))
+    assert "truncated" in refusal(wrapped(cut + b"\xff\xd9", syntax))
 
 
 @pytest.mark.parametrize("name", ["lossless4.jpg", "extended.jpg", "lossless.jls", "near.jls"])
@@ -117,10 +119,51 @@ def test_what_was_read_before_is_decoded_once(wrapped, name, monkeypatch):
     }[name]
     data = wrapped(stream(name), syntax)
     first = read_dicom(data).pixels
-    monkeypatch.setattr("ddad_core.imaging.pixeldata.jpeg_going_on", None)
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.check_nothing_missing", None)
     assert np.array_equal(read_dicom(data, whole=True).pixels, first)
     with pytest.raises(RefusedImageError):
         read_dicom(data)
+
+
+def baseline(interval: int = 0) -> bytes:
+    """JPEG of 8 bits with a restart marker after so many blocks."""
+    grey = (picture() >> 5).astype(np.uint8)
+    options = [cv2.IMWRITE_JPEG_RST_INTERVAL, interval]
+    return cv2.imencode(".jpg", grey, options)[1].tobytes()
+
+
+@pytest.mark.parametrize("interval", [0, 3, 10])
+def test_a_baseline_stream_is_whole_or_refused(wrapped, interval):
+    whole = baseline(interval)
+    restarts = [m.start() for m in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+    assert bool(restarts) == bool(interval)
+    ends = [*range(len(whole) - 60, len(whole) - 3), *restarts, *(at + 2 for at in restarts)]
+    for end in ends:
+        cut = whole[:end] + b"\xff\xd9"
+        assert "truncated" in refusal(wrapped(cut, uid.JPEGBaseline8Bit, bits=8)), end
+    filled = whole[:-2] + b"\xff\xff" + whole[-2:]  # T.81 section B.1.1.2 lets markers have them
+    for data in (whole, filled):
+        assert read_dicom(wrapped(data, uid.JPEGBaseline8Bit, bits=8)).pixels.max() > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("lossless4.jpg", uid.JPEGLossless),
+        ("extended.jpg", uid.JPEGExtended12Bit),
+        ("lossless.jls", uid.JPEGLSLossless),
+    ],
+)
+def test_fill_bytes_before_the_end_marker_are_no_cut(wrapped, name, syntax):
+    filled = stream(name)[:-2] + b"\xff\xff\xd9"
+    found = read_dicom(wrapped(filled, syntax)).pixels
+    assert np.array_equal(found, read_dicom(wrapped(stream(name), syntax)).pixels)
+
+
+def test_very_large_pictures_are_decoded_once(wrapped, monkeypatch):
+    monkeypatch.setattr("ddad_core.imaging.pixeldata._DECODED_TWICE", 64 * 80 - 1)
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.check_nothing_missing", None)
+    assert read_dicom(wrapped(stream("lossless.jls"), uid.JPEGLSLossless)).pixels.size == 64 * 80
 
 
 def test_a_jpeg2000_stream_with_a_hole_is_refused(wrapped):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +19,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging import read_radiograph
+from ddad_core.imaging import sandbox as sandbox_module
 from ddad_core.imaging.prepare import Keeping, Wanted, prepare
-from ddad_core.imaging.sandbox import Sandbox
-from ddad_core.imaging.sandbox_messages import Message
+from ddad_core.imaging.rooms import ROOMS, RoomMemory, map_rooms, memory_file
+from ddad_core.imaging.sandbox import Sandbox, SandboxError
+from ddad_core.imaging.sandbox_messages import BrokenMessageError, Message, answer, answered
 from tests.core.imaging.fuzz_seeds import dicom
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -233,3 +238,94 @@ def test_an_odd_high_bit_is_the_same_for_reading_and_for_keeping() -> None:
     kept = prepare(data, ALL).kept
     assert kept
     np.testing.assert_array_equal(read_radiograph(kept.data).pixels, read_radiograph(data).pixels)
+
+
+def test_a_child_cannot_cut_the_memory_off_that_its_keeper_looks_at(sandbox: Sandbox) -> None:
+    for place in sandbox._places:
+        assert place.handle is not None
+        with pytest.raises(PermissionError):
+            os.ftruncate(place.handle, 0)
+
+
+def test_without_shared_memory_files_go_by_the_pipe(png: bytes, monkeypatch) -> None:
+    monkeypatch.setattr(sandbox_module, "memory_file", lambda: None)
+    dicom_file = (DEMO / "nih_dx_pa.dcm").read_bytes()
+    with Sandbox(1) as sandbox:
+        for data in (png, dicom_file):
+            there, here = sandbox.prepare(data, ALL), prepare(data, ALL)
+            assert there.kept and here.kept and vars(there.kept) == vars(here.kept)
+            np.testing.assert_array_equal(there.grey[64], here.grey[64])
+
+
+def test_memory_is_not_shared_where_it_cannot_be_sealed(monkeypatch) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(fcntl, "fcntl", lambda *_: os.ftruncate(-1, 0))
+    assert memory_file() is None
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_who_waits_for_a_room_learns_that_the_sandbox_is_closed() -> None:
+    sandbox = Sandbox(1)
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            with sandbox.room():
+                pass
+        except SandboxError as error:
+            found.append(error)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(ROOMS):
+            stack.enter_context(sandbox.room())
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        sandbox.close()
+        sandbox.close()
+        waiting.join(10)
+    assert len(found) == 1 and "ending" in str(found[0])
+
+
+def test_a_file_goes_where_nothing_else_is_read(sandbox: Sandbox) -> None:
+    for place in sandbox._places:
+        with place.busy, sandbox.room() as room:
+            assert room.place is not place
+
+
+def test_after_an_error_nobody_foresaw_the_next_file_has_another_child(
+    png: bytes, monkeypatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with Sandbox(1) as sandbox:
+        sandbox.prepare(png, Wanted())
+        before = processes(sandbox)
+        with monkeypatch.context() as patch:
+            patch.setattr("ddad_core.imaging.sandbox_messages.receive", fail)
+            with pytest.raises(MemoryError):
+                sandbox.prepare(png, Wanted())
+        assert sandbox.prepare(png, Wanted()).width == 1024
+        assert not before & processes(sandbox)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": [float("inf"), 3]},
+        {"size": None},
+        {"shared": 2**40},
+        {"refused": 1},
+        {"refused": ["one"]},
+        {"grey": [64]},
+        {"kept": {}},
+    ],
+)
+def test_an_answer_that_is_none_is_a_broken_message(png: bytes, wrong: dict) -> None:
+    memory = RoomMemory(map_rooms(None), 0)
+    said = answer(prepare(png, Wanted(sizes=(8,), keep=ALL.keep)), memory)
+    blobs = tuple(bytes(blob) for blob in said.blobs)
+    head = json.loads(json.dumps(said.head))
+    assert answered(Message(dict(head), blobs), memory).width == 1024
+    with pytest.raises(BrokenMessageError):
+        answered(Message({**head, **wrong}, blobs), memory)
