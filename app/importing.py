@@ -15,6 +15,7 @@ from typing import IO
 from tqdm import tqdm
 
 from app.services.intake import (
+    BATCH_SECONDS,
     BATCH_SIZE,
     UPLOAD,
     IntakeOutcome,
@@ -102,7 +103,7 @@ def _take(
 
     # What take_many has yielded is kept; the journal may lag behind, but never runs ahead.
     outcomes = intake.take_many(request.reader, noted(), request.batch)
-    for batch in in_batches(outcomes, BATCH_SIZE):
+    for batch in in_batches(outcomes, BATCH_SIZE, seconds=BATCH_SECONDS):
         table.write(batch)
         journal.write(
             (identities.popleft(), {"status": one.status, "reason": one.reason}) for one in batch

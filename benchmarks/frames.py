@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page
 
 from benchmarks.figures import Figure, show, tail
 from benchmarks.page import write_part
-from benchmarks.serving import chromium, enter, fresh_server
+from benchmarks.serving import chromium, enter, fresh_server, is_sign_of_life
 from benchmarks.synthetic_dicom import write_synthetic
 
 COMMAND = "python -m benchmarks.frames"
@@ -147,7 +147,11 @@ class Sent:
 
     def _listen(self, socket: object) -> None:
         self.sockets += 1
-        socket.on("framesent", self._count)  # type: ignore[attr-defined]
+        socket.on("framesent", self._hear)  # type: ignore[attr-defined]
+
+    def _hear(self, frame: bytes | str) -> None:
+        if not is_sign_of_life(frame):
+            self._count(frame)
 
     def _count(self, payload: bytes | str) -> None:
         self.bytes += len(payload)
@@ -194,7 +198,8 @@ def run() -> list[Figure]:
         *figures,
         Figure(
             f"Bytes sent to the server during these {2 * len(GESTURES) * CHANGES} changes: "
-            "messages and bodies of requests (the sign of life that keeps a session open has none)",
+            "messages and bodies of requests, but for the signs of life of a session and of an open "
+            "case",
             "none",
             str(heard),
             COMMAND,

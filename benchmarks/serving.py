@@ -18,6 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from app.opening import open_store
 from app.services.passwords import hash_password
@@ -212,3 +213,11 @@ def enter(browser: Browser, address: str, name: str) -> Page:
     page.get_by_role("button", name="Start reading").wait_for()
     page.locator("button.row").first.wait_for()
     return page
+
+
+def is_sign_of_life(frame: bytes | str) -> bool:
+    """Whether a message on the page's socket is one that a timer sends, whatever the hand does.
+
+    An open case asks every 20 seconds who else has it open.
+    """
+    return isinstance(frame, bytes) and BackMsg.FromString(frame).rerun_script.is_auto_rerun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,12 +47,23 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Group items, ``size`` at a time; the last group may be smaller."""
+def in_batches(
+    items: Iterable[Item], size: int, *, seconds: float = float("inf")
+) -> Iterator[list[Item]]:
+    """Group items, ``size`` at a time; the last group may be smaller.
+
+    Args:
+        items: What to group.
+        size: Items of a group.
+        seconds: A group whose first item came so long ago waits for no more: what comes slowly,
+            large files for instance, is passed on in smaller groups.
+    """
     batch: list[Item] = []
+    since = 0.0
     for item in items:
+        since = since if batch else time.monotonic()
         batch.append(item)
-        if len(batch) == size:
+        if len(batch) == size or time.monotonic() - since > seconds:
             yield batch
             batch = []
     if batch:

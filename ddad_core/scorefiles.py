@@ -31,6 +31,8 @@ from ddad_core.types import ScoreResult
 
 BATCH_SIZE = 16
 """Files that share a pass through the networks: few, so that readers need not wait for it."""
+BATCH_SECONDS = 0.5
+"""After so long a file waits for no other to share a pass with."""
 STATUSES = ("scored", "warned", "refused")
 
 
@@ -132,7 +134,7 @@ def score_paths(
         # Twice as many threads as readers, so that none of these waits for a disk.
         threads = 2 * readers.workers
         read = in_order(lambda source: _read(source, models, readers), sources, threads)
-        for batch in in_batches(read, BATCH_SIZE):
+        for batch in in_batches(read, BATCH_SIZE, seconds=BATCH_SECONDS):
             _score(batch, models)
             table.write((one.identity, one.row) for one in batch)
             for one in batch:

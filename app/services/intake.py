@@ -30,6 +30,8 @@ Status = Literal["scored", "warned", "unscored", "conflict", "known", "refused"]
 STATUSES: tuple[Status, ...] = ("scored", "warned", "unscored", "conflict", "known", "refused")
 BATCH_SIZE = 16
 """Files that share a transaction and a pass through the networks."""
+BATCH_SECONDS = 0.5
+"""After so long a file waits for no other to share these with."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ class IntakeService:
         # Twice as many as readers, so that none of these waits for a disk.
         read = in_order(work, sources, 2 * self._sandbox.workers)
         try:
-            for batch in in_batches(read, BATCH_SIZE):
+            for batch in in_batches(read, BATCH_SIZE, seconds=BATCH_SECONDS):
                 outcomes = self._finish(reader, batch, batch_name)
                 written.difference_update(one.sha256 for one in batch)
                 yield from outcomes

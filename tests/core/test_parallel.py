@@ -47,5 +47,11 @@ def test_batches() -> None:
     assert list(in_batches([], 2)) == []
 
 
+def test_a_batch_whose_first_item_came_long_ago_waits_for_no_more(monkeypatch) -> None:
+    clock = iter([0.0, 0.1, 0.4, 0.7, 1.0, 1.0])  # asked at each item, and once more at a first
+    monkeypatch.setattr("ddad_core.parallel.time.monotonic", lambda: next(clock))
+    assert list(in_batches(range(4), 16, seconds=0.5)) == [[0, 1, 2], [3]]
+
+
 def test_there_is_a_processor() -> None:
     assert processors() >= 1
