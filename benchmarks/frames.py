@@ -198,8 +198,8 @@ def run() -> list[Figure]:
         *figures,
         Figure(
             f"Bytes sent to the server during these {2 * len(GESTURES) * CHANGES} changes: "
-            "messages and bodies of requests, but for the signs of life of a session and of an open "
-            "case",
+            "messages and bodies of requests, but for the signs of life of a session and of an "
+            "open case",
             "none",
             str(heard),
             COMMAND,
