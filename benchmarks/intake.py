@@ -14,6 +14,7 @@ of them; it is what decoding allows on these cores.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import statistics
 import tempfile
@@ -45,6 +46,7 @@ from ddad_core.imaging.prepare import Wanted
 from ddad_core.imaging.sandbox import Sandbox
 from ddad_core.imaging.sources import FileSource
 from ddad_core.imaging.stored import thumbnail
+from ddad_core.inference.parity import plausible_grey
 from ddad_core.parallel import in_order, processors
 from ddad_core.registry import Model, load_model
 from ddad_core.scorefiles import score_paths
@@ -127,7 +129,7 @@ def run(rounds: int = ROUNDS, files: int | None = None) -> list[Figure]:
                 ]
                 kind = f"{columns} x {rows}, {words}"
                 figures += _compare(kind, TARGETS[words], paths, model, box, folder, rounds)
-                figures += [_steps(kind, paths[0])]
+                figures += [_steps(kind, paths[0], Scorer(model, "cpu"))]
                 for path in paths:
                     path.unlink()
     torch.set_num_threads(own)
@@ -198,10 +200,11 @@ def _compare(
     ]
 
 
-def _steps(kind: str, path: Path) -> Figure:
+def _steps(kind: str, path: Path, scorer: Scorer) -> Figure:
     """Where the time of one file goes, on one core."""
     data = path.read_bytes()
     radiograph = read_radiograph(data)
+    batch = plausible_grey(16, scorer.card.input_size)
     steps: dict[str, Callable[[], object]] = {
         "pydicom's decoding": lambda: pydicom.dcmread(io.BytesIO(data)).pixel_array,
         "reading, that included": lambda: read_radiograph(data),
@@ -209,11 +212,13 @@ def _steps(kind: str, path: Path) -> Figure:
         "network inputs": lambda: to_network_greys(radiograph, (64, 128)),
         "thumbnail": lambda: thumbnail(radiograph),
         "freeing of identity": lambda: deidentify(data, key=bytes(32), site=""),
+        "digest of the file": lambda: hashlib.sha256(data).digest(),
+        "of the pixels": lambda: hashlib.sha256(radiograph.pixels.data).digest(),
     }
-    found = ", ".join(
-        f"{step} {min(_seconds(work) for _ in range(5)) * 1000:.0f} ms"
-        for step, work in steps.items()
-    )
+    times = {step: min(_seconds(work) for _ in range(5)) for step, work in steps.items()}
+    networks = min(_seconds(lambda: scorer.score_prepared(batch)) for _ in range(5))
+    times["networks, one of a batch"] = networks / len(batch)
+    found = ", ".join(f"{step} {seconds * 1000:.0f} ms" for step, seconds in times.items())
     return Figure(f"Steps for one file, {kind}, one core", "", found, COMMAND)
 
 
