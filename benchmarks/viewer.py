@@ -106,7 +106,7 @@ TIME_OPENING = """(button, { wanted, previous }) => new Promise((done, fail) => 
 def redraws(page: Page) -> list[Figure]:
     """200 thresholds and 200 windows on a 1024 x 1024 image; the server must hear of none."""
     sent: list[bytes | str] = []
-    page.on("websocket", lambda socket: socket.on("framesent", sent.append))
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     page.reload()  # so that the socket is one that is listened to
     page.locator("button.row").first.click()
     root = page.locator(READY)
