@@ -32,6 +32,9 @@ def run(arguments: Namespace, given: Mapping[str, Any]) -> int:
         raise ModelError(problem, "Give another --name or --weights, or remove it yourself.")
     model = load_model(arguments.beside)
     size = model.card.input_size
+    if given.get("size", size) != size:
+        problem = f"The model's input has a side of {size}, and A_ratio sees the same."
+        raise TrainingError(problem, "Leave --size out.")
     config = ratio_train.RatioConfig(**{**given, "size": size})
     data = load_manifest(arguments.manifest)
     there = [role for role in ("unlabeled", "validation", "test") if data.role(role)]

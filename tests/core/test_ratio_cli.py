@@ -118,3 +118,9 @@ def test_what_cannot_be_trained_is_told(bench, capsys, arguments, words):
     assert ddad("train", bench / "tiny.csv", *where, *arguments) == 1
     assert words in capsys.readouterr().err
     assert not Path(bench / "weights" / "new").exists()
+
+
+def test_a_side_other_than_the_models_is_refused(bench, capsys):
+    assert _train(bench, "sides", "--size", "64") == 1
+    assert "has a side of 32" in capsys.readouterr().err
+    assert not Path(bench / "weights" / "sides").exists()
