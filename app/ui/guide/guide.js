@@ -54,9 +54,10 @@ export default function (component) {
   const part = (name) => parentElement.querySelector(name);
   const tell = (name, step = 0) => setTriggerValue("act", { name, step });
   const box = part(".guide");
-  // Kept over the page runs that each step causes: what is done meanwhile counts.
-  const kept = (box.ddadGuide ??= { step: -1, then: null });
-  if (data.state === "new") kept.step = -1;
+  // Kept over the page runs that each step causes, which may make the box anew: what is done
+  // meanwhile counts.
+  const kept = (document.documentElement.ddadGuide ??= { step: -1, then: null });
+  if (data.state === "new") Object.assign(kept, { step: -1, then: null });
   let step = Math.max(kept.step, Math.min(data.step, STEPS.length - 1));
   let waiting = false;
 
