@@ -10,7 +10,8 @@ MAX_REASONS = 500
 """Reasons that are told apart; a folder of a million odd files must not fill the memory."""
 
 OTHERS = "Other reasons."
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_NUMBER = re.compile(r"\bCXR-[0-9A-F]{8}\b|\d+(\.\d+)?")
+"""Numbers, and the labels that the app makes of digests."""
 
 
 class Tally:

@@ -30,7 +30,7 @@ RECORDS = ("app.store.records", "app.store.account_records", "app.store.proposal
 BUILDS = ("app/main.py", "app/cli.py", "app/commands/", "benchmarks/")
 RULES = (
     Rule("ddad_core/", ("app", "streamlit", "sqlalchemy", *HTTP_CLIENTS)),
-    Rule("", ("streamlit",), apart=SERVES_STREAMLIT),
+    Rule("", ("streamlit",), apart=(*SERVES_STREAMLIT, "benchmarks/serving.py")),
     Rule("app/ui/", ("app.store",), allowed=RECORDS),
     Rule("app/ui/", ("app.gateways", "torch", "sqlalchemy")),
     Rule("app/store/", ("app.gateways", "app.services", "app.ui")),

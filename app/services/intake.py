@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from app.gateways.files import ImageFiles
+from app.gateways.files import FilesError, ImageFiles
 from app.services.access import Access
 from app.services.batch_names import checked_batch
 from app.services.identity import Conflict, Known, place
@@ -88,7 +88,7 @@ class _Read:
     """A file that was read and written to the image store; no row points to it yet.
 
     Attributes:
-        name: Of the source.
+        source: Where it comes from.
         provenance: What else is known of it.
         sha256: Of its bytes; empty if they could not be had.
         stored_sha256: Of the file that was written.
@@ -97,13 +97,18 @@ class _Read:
         failure: An error that ends the whole intake.
     """
 
-    name: str
+    source: Source
     provenance: Provenance
     sha256: str = ""
     stored_sha256: str = ""
     prepared: Prepared | None = None
     outcome: IntakeOutcome | None = None
     failure: DdadError | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self.source.name
 
 
 @dataclass
@@ -209,23 +214,23 @@ class IntakeService:
 
     def _read(self, source: Source, provenance: Provenance) -> _Read:
         """Read a file, free it of identity and write it to the image store."""
-        name = source.name
         try:
             with take_up(self._sandbox, source) as desk:
-                return self._read_on(desk, name, provenance)
+                return self._read_on(desk, source, provenance)
         except (RefusedImageError, OSError) as error:
-            refused = IntakeOutcome(name, "refused", None, "", str(error))
-            return _Read(name, provenance, outcome=refused)
+            refused = IntakeOutcome(source.name, "refused", None, "", str(error))
+            return _Read(source, provenance, outcome=refused)
         except DdadError as error:
-            return _Read(name, provenance, failure=error)
+            return _Read(source, provenance, failure=error)
 
-    def _read_on(self, desk: Desk, name: str, provenance: Provenance) -> _Read:
+    def _read_on(self, desk: Desk, source: Source, provenance: Provenance) -> _Read:
         """As :meth:`_read`, for a file that lies on a desk."""
         sha256 = desk.sha256()
         with self._store.reading() as repositories:
             known = repositories.images.by_sha256(sha256)
         if known is not None:
-            return _Read(name, provenance, sha256, outcome=_known(name, known))
+            outcome = _known(source.name, known, self._brought_back(desk, known))
+            return _Read(source, provenance, sha256, outcome=outcome)
         original = bytes(desk.file) if self._keep_originals else b""
         wanted = Wanted(sizes=self._models.sizes, thumbnail=True, keep=self._keeping, sha256=sha256)
         prepared = desk.prepare(wanted)
@@ -237,7 +242,42 @@ class IntakeService:
             self._files.put_original(sha256, original, prepared.facts.format)
         # The file lies on the disk now; a batch of large ones need not stay in memory.
         light = replace(prepared, kept=replace(kept, data=b""))
-        return _Read(name, provenance, sha256, prepared=light, stored_sha256=digest)
+        return _Read(source, provenance, sha256, prepared=light, stored_sha256=digest)
+
+    def _brought_back(self, desk: Desk, known: ImageRecord) -> str:
+        """Write the file of a known image again if it is lost; a sentence on what was done."""
+        try:
+            self._files.file(known.sha256, known.stored_as, stored_sha256=known.stored_sha256)
+        except FilesError:
+            kept = desk.prepare(Wanted(keep=self._keeping, sha256=known.sha256)).kept
+            assert kept
+            digest = hashlib.sha256(kept.data).hexdigest()
+            if kept.stored_as != known.stored_as or digest != (known.stored_sha256 or digest):
+                return (
+                    "Its file here is missing or damaged, and this one gives another than was "
+                    "kept (by another version or site name): restore it from a backup."
+                )
+            self._files.put_file(known.sha256, kept.data, kept.stored_as)
+            return "Its file here was missing or damaged, and was written again."
+        return ""
+
+    def _keep_again(self, one: _Read) -> None:
+        """Write a file again that another import has swept away: it met it without a row, too.
+
+        Raises:
+            FilesError: The source does not give the same file any more.
+        """
+        try:
+            with take_up(self._sandbox, one.source) as desk:
+                same = desk.sha256() == one.sha256
+                kept = desk.prepare(Wanted(keep=self._keeping, sha256=one.sha256)).kept
+                if same and kept:
+                    self._files.put_file(one.sha256, kept.data, kept.stored_as)
+                    return
+        except (RefusedImageError, OSError):
+            pass
+        problem = f"{one.name} was changed or removed while it was brought in."
+        raise FilesError(problem, "Bring it in again.")
 
     def _finish(
         self, reader: Person, batch: Sequence[_Read], batch_name: str = ""
@@ -288,6 +328,8 @@ class IntakeService:
         if isinstance(found, Known):
             # Another session, or the file before, may have stored it a moment ago.
             return _Placed(one, found.record, _known(one.name, found.record))
+        if not self._files.path(one.sha256, kept.stored_as).is_file():
+            self._keep_again(one)
         batch_id = repositories.batches.named(batch_name, reader.name) if batch_name else None
         image = repositories.images.add(_new_image(one, kept, reader), batch_id)
         if not isinstance(found, Conflict):
@@ -306,8 +348,13 @@ class IntakeService:
             return
         with self._store.reading() as repositories:
             orphans = [s for s in written if repositories.images.by_sha256(s) is None]
-        for sha256 in orphans:
-            self._files.remove(sha256)
+        if not orphans:
+            return
+        # Another import may have met the same file: before its row or after, never in between.
+        with self._store.writing() as repositories:
+            for sha256 in orphans:
+                if repositories.images.by_sha256(sha256) is None:
+                    self._files.remove(sha256)
 
     def _score(self, new: Sequence[_Placed]) -> None:
         """Score new images, model by model, and note what became of each."""
@@ -335,8 +382,8 @@ def _grey(one: _Placed, size: int) -> np.ndarray:
     return one.read.prepared.grey[size]
 
 
-def _known(name: str, record: ImageRecord) -> IntakeOutcome:
-    reason = f"The same image is already here as {record.label}."
+def _known(name: str, record: ImageRecord, more: str = "") -> IntakeOutcome:
+    reason = f"The same image is already here as {record.label}. {more}".rstrip()
     return IntakeOutcome(name, "known", record.id, record.label, reason)
 
 

@@ -26,7 +26,7 @@ _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 
 _ARITHMETIC_FRAMES = range(0xC9, 0xD0)
 _LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
-_SOI, _EOI = 0xD8, 0xD9
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _RESTARTS = range(0xD0, 0xD8)
 _NOISE = bytes(1) + hashlib.shake_128(b"noise").digest(95).translate(
     bytes(value & 0x7F for value in range(256))
@@ -47,7 +47,7 @@ class FrameSize:
         precision: Bits per sample.
         signed: Whether samples are signed; JPEG knows no sign.
         lossless: Whether it is JPEG lossless or JPEG-LS.
-        end: Where the end marker of a JPEG stream begins; 0 for JPEG 2000.
+        end: Where the data of a JPEG stream's last scan ends; 0 for JPEG 2000.
         arithmetic: Whether a JPEG stream is coded arithmetically.
     """
 
@@ -101,9 +101,11 @@ def jpeg_frame_size(data: bytes) -> FrameSize:
     if not data.startswith(b"\xff\xd8"):
         problem = "The compressed image data is not a JPEG stream, though the header says so."
         raise RefusedImageError(problem, _EXPORT_AGAIN)
-    frames, complete, end = [], False, 0
+    frames, complete, end, before = [], False, 0, 0
     for marker, start, payload in jpeg_segments(data):
-        complete, end = marker == _EOI, start
+        complete = marker == _EOI
+        end = start if before == _SOS else end
+        before = marker
         if marker in _START_OF_FRAME:
             if len(payload) < 6:
                 break
@@ -132,7 +134,7 @@ def check_nothing_missing(
     """Refuse a JPEG or JPEG-LS stream that was cut and closed again with an end marker.
 
     Decoders fill in what is missing in silence. So the stream is decoded once more with noise
-    before its end marker: a decoder that has all pixels never looks at it, another one takes it
+    behind its last scan: a decoder that has all pixels never looks at it, another one takes it
     for the pixels that are missing. Arithmetic coding is passed over: there a whole stream may
     leave zeros at its end out (ITU-T T.81 section D.1.8).
 
@@ -149,6 +151,8 @@ def check_nothing_missing(
         return
     try:
         same = np.array_equal(decode(_with_noise(data, size.end)), pixels)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - decoders raise what they like
         same = False
     if not same:
@@ -157,7 +161,14 @@ def check_nothing_missing(
 
 
 def _with_noise(data: bytes, end: int) -> bytes:
-    """The stream with noise before its end marker, and again behind the restart that is next."""
+    """The stream with noise behind its last scan, and again behind the restart that is next.
+
+    Args:
+        data: The stream.
+        end: Of the data of the last scan: where the first marker behind it begins.
+    """
+    while data[end - 2] == 0xFF and data[end - 1] in _RESTARTS:
+        end -= 2
     last = max(data.rfind(bytes((0xFF, number)), 0, end) for number in _RESTARTS)
     number = 0 if last < 0 else (data[last + 1] + 1) % len(_RESTARTS)
     restart = bytes((0xFF, _RESTARTS[number]))

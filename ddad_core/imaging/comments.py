@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-_SOI, _EOI, _COM = 0xD8, 0xD9, 0xFE
+_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 _JFIF_HEADER = 14
 """Bytes of an APP0 segment before its thumbnail (JFIF 1.02)."""
@@ -29,11 +29,14 @@ def blank_jpeg(stream: bytes) -> bytes:
         stream: From SOI on; complete.
 
     Returns:
-        The same stream up to EOI: what stands behind is no part of the picture.
+        The same stream up to EOI: what stands behind is no part of the picture. Bytes between two
+        segments, where nothing belongs, become 0xFF, which a marker may have before it.
     """
     blank = bytearray(stream)
-    position = 2
+    position, data_follows = 2, False
     while match := _JPEG_MARKER.search(stream, position):
+        if not data_follows:
+            blank[position : match.start()] = b"\xff" * (match.start() - position)
         marker, position = stream[match.end() - 1], match.end()
         if marker == _EOI:
             return bytes(blank[:position])
@@ -46,6 +49,7 @@ def blank_jpeg(stream: bytes) -> bytes:
                 start += _JFIF_HEADER
             blank[start:end] = bytes(max(end - start, 0))
         position = max(end, start)
+        data_follows = marker == _SOS
     return bytes(blank)
 
 
@@ -60,11 +64,11 @@ def blank_jpeg2000(stream: bytes) -> bytes:
     """
     blank = bytearray(stream)
     if not stream.startswith(_JP2_START):
-        _blank_codestream(blank, 0, len(blank))
-        return bytes(blank)
+        return bytes(blank[: _blank_codestream(blank, 0, len(blank))])
     for kind, start, end in _boxes(stream):
         if kind == b"jp2c":
-            _blank_codestream(blank, start, end)
+            stop = _blank_codestream(blank, start, end)
+            blank[stop:end] = bytes(end - stop)
         elif kind not in _JP2_NEEDED:
             blank[start:end] = bytes(end - start)
     return bytes(blank)
@@ -85,18 +89,24 @@ def _boxes(stream: bytes) -> Iterator[tuple[bytes, int, int]]:
         position = end
 
 
-def _blank_codestream(blank: bytearray, start: int, end: int) -> None:
-    """Blank COM in the main header and in the headers of all tile-parts."""
+def _blank_codestream(blank: bytearray, start: int, end: int) -> int:
+    """Blank COM in the main header and in the headers of all tile-parts.
+
+    Returns:
+        Where the codestream ends: behind EOC if that is found, else ``end``.
+    """
     if blank[start : start + 2] != _SOC:
-        return
+        return end
     position, tile_end = start + 2, end
     while position + 4 <= end:
         marker = bytes(blank[position : position + 2])
         if marker == _SOD:
             position, tile_end = tile_end, end
             continue
-        if marker == _EOC or marker[0] != 0xFF:
-            return
+        if marker == _EOC:
+            return position + 2
+        if marker[0] != 0xFF:
+            return end
         stop = position + 2 + int.from_bytes(blank[position + 2 : position + 4], "big")
         if marker == _SOT:
             length = int.from_bytes(blank[position + 6 : position + 10], "big")
@@ -104,3 +114,7 @@ def _blank_codestream(blank: bytearray, start: int, end: int) -> None:
         if marker == _J2K_COM:  # after the two bytes that say whether it is text
             blank[position + 6 : stop] = b" " * max(stop - position - 6, 0)
         position = max(stop, position + 4)
+    if bytes(blank[position : position + 2]) == _EOC:
+        return position + 2
+    last = blank.rfind(_EOC, start, end)  # the last tile-part may reach to it without saying so
+    return last + 2 if last >= 0 else end

@@ -36,6 +36,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    RLELossless,
     UID_dictionary,
 )
 
@@ -48,6 +49,7 @@ from ddad_core.imaging.native import only_used_bits
 from ddad_core.imaging.pixeldata import JPEG, NATIVE, transfer_syntax
 from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.retained import retained
+from ddad_core.imaging.rle import decode_rle
 
 IMPLEMENTATION_UID = "2.25.184807381287404609311034358001828478884"
 METHOD = "PS3.15 basic profile, patient characteristics, modified dates"
@@ -81,6 +83,9 @@ _DATE = re.compile(r"(\d{4})[.]?(\d{2})[.]?(\d{2})")
 _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)(:?[0-6]\d(\.\d{1,6})?)?")
 _SITE_LENGTH = 64
 _UNDEFINED = 0xFFFFFFFF
+
+_WRITTEN_PLAIN = (DeflatedExplicitVRLittleEndian, RLELossless)
+"""Between and behind the runs of RLE there is room for anything, which decoders pass over."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def deidentify(data: bytes, *, key: bytes, site: str, sha256: str = "") -> Deide
     try:
         with silent_decoders():
             return _deidentify(data, key, site, sha256)
-    except RefusedImageError:
+    except (RefusedImageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001
         # As in reading: an untrusted file, whose values must not reach a log.
@@ -265,8 +270,11 @@ def _set_method(kept: Dataset) -> None:
 
 
 def _write(kept: Dataset, source: Dataset, syntax: UID) -> bytes:
-    """The file: header from ``kept``, pixels from ``source`` in the encoding they have there."""
-    written = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax
+    """The file: header from ``kept``, pixels from ``source`` in the encoding they have there.
+
+    Deflated data sets and RLE frames are written uncompressed.
+    """
+    written = ExplicitVRLittleEndian if syntax in _WRITTEN_PLAIN else syntax
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\0\1"
@@ -283,9 +291,10 @@ def _write(kept: Dataset, source: Dataset, syntax: UID) -> bytes:
     stream.is_little_endian = written != ExplicitVRBigEndian
     write_dataset(stream, kept)
     element: Any = source.get_item("PixelData")
-    if syntax in NATIVE:
-        vr = element.VR if element.VR in ("OB", "OW") else "OW"
-        pixels = only_used_bits(source, element.value)
+    if syntax in (*NATIVE, RLELossless):
+        vr = element.VR if element.VR in ("OB", "OW") and syntax in NATIVE else "OW"
+        value = element.value if syntax in NATIVE else _unpacked(source, element.value)
+        pixels = only_used_bits(source, value)
         prefix = _prefix(stream, vr, len(pixels) + len(pixels) % 2)
         return b"".join((stream.getvalue(), prefix, pixels, bytes(len(pixels) % 2)))
     frame = next(generate_frames(element.value, number_of_frames=1))
@@ -297,6 +306,17 @@ def _write(kept: Dataset, source: Dataset, syntax: UID) -> bytes:
     return b"".join(
         (stream.getvalue(), _prefix(stream, "OB", _UNDEFINED), encapsulate([frame]), end)
     )
+
+
+def _unpacked(source: Dataset, encapsulated: bytes) -> bytes:
+    """The pixels of an RLE frame, as they lie in an uncompressed file."""
+    cells = decode_rle(
+        next(generate_frames(encapsulated, number_of_frames=1)),
+        rows=int(source.Rows),
+        columns=int(source.Columns),
+        sample_bytes=int(source.BitsAllocated) // 8,
+    )
+    return cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _prefix(stream: DicomBytesIO, vr: str, length: int) -> bytes:

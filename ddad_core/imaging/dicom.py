@@ -48,7 +48,7 @@ def read_dicom(
     try:
         with silent_decoders():
             return _read(data, vouched, whole, sha256)
-    except (RefusedImageError, KeyboardInterrupt, SystemExit):
+    except (RefusedImageError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
         # The file is untrusted and the decoders many, some of them in Rust, whose panics are no

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -21,8 +22,13 @@ COLOUR_PEAK = 40
 """Grey levels, mean and 99th percentile of max(R, G, B) - min(R, G, B). Grey radiographs saved
 as colour JPEG stay far below; a small coloured marker passes, a photograph or heat map does not."""
 
+_DECODED_TWICE = 2**24
+"""Pixels at most: of more, in colour, the second time would take what memory a file has."""
+
 _MAX_CHUNKS = 100_000
 """A piece of 8 KB each, as encoders write them, is far more than the largest picture."""
+
+_STRIP_ROWS = 256
 
 _PNG_BIT_DEPTH = 24
 """Offset in the file: IHDR is always the first chunk (PNG, third edition, section 11.2.1)."""
@@ -51,7 +57,7 @@ def read_raster(data: bytes, format: str, *, whole: bool = False, sha256: str = 
     try:
         with silent_decoders():
             grey, bits = _read(data, format, whole)
-    except (RefusedImageError, KeyboardInterrupt, SystemExit):
+    except (RefusedImageError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
         # The file is untrusted: whatever the decoder raises means the same to the reader.
@@ -87,7 +93,7 @@ def _read(data: bytes, format: str, whole: bool) -> tuple[np.ndarray, int]:
             problem = f"The file holds {frames} images; a radiograph is one."
             raise RefusedImageError(problem, "Send one still image a file.")
         image.load()
-        if format == "jpeg" and not whole:
+        if format == "jpeg" and not whole and image.width * image.height <= _DECODED_TWICE:
             check_nothing_missing(data, size, _decoded, np.asarray(image))
         deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
         if deep and not image.mode.startswith("I"):
@@ -142,9 +148,16 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
     if image.mode == "CMYK" and "adobe" not in image.info:
         # Pillow takes all CMYK for Adobe's, which is stored inverted.
         image = ImageChops.invert(image)
-    colour = image.convert("RGB")
-    _refuse_colour(np.asarray(colour))
+    colour = image if image.mode == "RGB" else image.convert("RGB")
+    _refuse_colour(_strips(colour))
     return np.asarray(colour.convert("L"), dtype=np.float32), 8
+
+
+def _strips(image: Image.Image) -> Iterator[np.ndarray]:
+    """An image in parts, (rows, W, 3) each, so that no array holds all of it."""
+    for top in range(0, image.height, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, image.height)
+        yield np.asarray(image.crop((0, top, image.width, bottom)))
 
 
 def _deep_colour(data: bytes) -> np.ndarray:
@@ -160,23 +173,26 @@ def _deep_colour(data: bytes) -> np.ndarray:
     rgb = samples[:, :, 2::-1].astype(np.float64)  # OpenCV has B, G, R, A
     if samples.shape[2] == 4:
         rgb *= samples[:, :, 3:] / 65535
-    _refuse_colour((rgb / 257).astype(np.uint8))
+    _refuse_colour([(rgb / 257).astype(np.uint8)])
     return np.rint(rgb @ _LUMA).astype(np.float32)
 
 
-def _refuse_colour(rgb: np.ndarray) -> None:
+def _refuse_colour(parts: Iterable[np.ndarray]) -> None:
     """Measure how far a picture is from grey.
 
     Args:
-        rgb: uint8 (H, W, 3).
+        parts: Of the picture, uint8 (rows, W, 3) each.
 
     Raises:
         RefusedImageError: It is coloured.
     """
-    spread = rgb.max(axis=2) - rgb.min(axis=2)  # uint8 (H, W)
-    counts = np.bincount(spread.ravel(), minlength=256)
-    mean = float(counts @ np.arange(256)) / spread.size
-    peak = int(np.searchsorted(np.cumsum(counts), 0.99 * spread.size))
+    counts = np.zeros(256, np.int64)
+    for rgb in parts:
+        spread = rgb.max(axis=2) - rgb.min(axis=2)  # uint8 (rows, W)
+        counts += np.bincount(spread.ravel(), minlength=256)
+    pixels = int(counts.sum())
+    mean = float(counts @ np.arange(256)) / pixels
+    peak = int(np.searchsorted(np.cumsum(counts), 0.99 * pixels))
     if mean > COLOUR_MEAN or peak > COLOUR_PEAK:
         problem = (
             f"The image is in colour (channels differ by {mean:.0f} grey levels on average); "

@@ -49,6 +49,9 @@ class _ChildLostError(Exception):
 class _Child:
     """One child process and the pipes to it.
 
+    Attributes:
+        files: How many it has read.
+
     Args:
         handle: Of the file in memory that its rooms are in; None: files go by the pipe.
     """
@@ -74,6 +77,7 @@ class _Child:
         except OSError as error:
             problem = f"The process that reads files cannot be started ({error.strerror})."
             raise SandboxError(problem, "Free some memory, then try again.") from error
+        self.files = 0
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._ready = False
@@ -298,6 +302,13 @@ class Sandbox:
                 seconds = self._seconds(len(file))
                 request = messages.ask(file, wanted, seconds, room.number)
                 reply = child.exchange(request, _patience(seconds))
+                if (
+                    reply.head.get("memory") and child.files
+                ):  # what earlier files left was too little
+                    child = self._replace(place, child) or self._start(place)
+                    child.wait_until_ready()
+                    reply = child.exchange(request, _patience(seconds))
+                child.files += 1
                 leaving = bool(reply.head.get("leaving"))
                 prepared = messages.answered(reply, room.memory)
             except (_ChildLostError, messages.BrokenMessageError):

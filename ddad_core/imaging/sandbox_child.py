@@ -61,7 +61,7 @@ def main() -> int:
             return 0
         reply = _reply(request, rooms)
         del request
-        leaving = _resident() > RESIDENT_AFTER_WORK
+        leaving = bool(reply.head.get("memory")) or _resident() > RESIDENT_AFTER_WORK
         head = {**reply.head, "leaving": leaving}
         messages.send(messages.Message(head, reply.blobs), write)
         if leaving:
@@ -87,7 +87,8 @@ def _reply(request: messages.Message, rooms: Sequence[RoomMemory]) -> messages.M
         return messages.refuse(error)
     except MemoryError:
         problem = "Reading the file takes more memory than a radiograph needs."
-        return messages.refuse(RefusedImageError(problem, "Export the image again from the PACS."))
+        refusal = RefusedImageError(problem, "Export the image again from the PACS.")
+        return messages.refuse(refusal, memory=True)
     except Exception as error:  # noqa: BLE001 (untrusted input; the keeper must get an answer)
         problem = f"The file is damaged and cannot be read ({type(error).__name__})."
         return messages.refuse(RefusedImageError(problem, "Transfer or export the file again."))

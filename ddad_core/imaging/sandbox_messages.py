@@ -130,9 +130,14 @@ def wanted_of(message: Message) -> Wanted:
     )
 
 
-def refuse(error: RefusedImageError) -> Message:
-    """The answer for a refused file."""
-    return Message({"refused": [error.problem, error.next_step]})
+def refuse(error: RefusedImageError, *, memory: bool = False) -> Message:
+    """The answer for a refused file.
+
+    Args:
+        error: Why.
+        memory: Memory ran out; earlier files may have left little.
+    """
+    return Message({"refused": [error.problem, error.next_step], "memory": memory})
 
 
 def answer(prepared: Prepared, room: RoomMemory | None) -> Message:

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from app.bootstrap import build_services
 from app.gateways.files import FileKind, ImageFiles
 from app.services.container import Services
-from app.services.intake import UPLOAD, Provenance
+from app.services.intake import UPLOAD, IntakeService, Provenance
 from app.services.models import ModelService
 from app.services.people import Person
 from app.services.read_draft import ReadDraft
@@ -191,6 +192,48 @@ def test_store_failure_after_the_pixels_were_written_leaves_no_file(
             empty.intake.take(ana, "x", small_png(2))
     assert (files_of(home), row_count(home)) == (before, 1)
     assert empty.intake.take(ana, "x", small_png(2)).status == "scored"
+
+
+def test_a_file_that_another_import_swept_away_is_written_again(
+    empty: Services,
+    home: Path,
+    ana: Person,
+    small_png: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both met the same file; the other one was stopped before either had a row."""
+    data = small_png(1)
+    sha256 = hashlib.sha256(data).hexdigest()
+    placed = IntakeService._placed
+
+    def sweep_first(self: IntakeService, *arguments: Any) -> Any:
+        self._sweep({sha256})
+        assert files_of(home) == []
+        return placed(self, *arguments)
+
+    monkeypatch.setattr(IntakeService, "_placed", sweep_first)
+    assert empty.intake.take(ana, "x", data).status == "scored"
+    kept = [name for name in files_of(home) if name.startswith("images")]
+    assert len(kept) == 1
+    empty.intake._sweep({sha256})  # it has its row now
+    assert kept[0] in files_of(home)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_known_image_gets_its_lost_file_back(
+    empty: Services, home: Path, ana: Person, dicom_bytes: bytes, damage: str
+) -> None:
+    empty.intake.take(ana, "one.dcm", dicom_bytes)
+    again = empty.intake.take(ana, "one.dcm", dicom_bytes)
+    assert again.status == "known" and "written again" not in again.reason
+    path = ImageFiles(home).path(hashlib.sha256(dicom_bytes).hexdigest(), "dicom")
+    kept = path.read_bytes()
+    path.unlink()
+    if damage == "damaged":
+        path.write_bytes(kept[:-100])
+    again = empty.intake.take(ana, "one.dcm", dicom_bytes)
+    assert again.status == "known" and "was written again" in again.reason
+    assert path.read_bytes() == kept
 
 
 def test_bytes_stored_by_another_session_meanwhile_are_one_case(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
 
+import libjpeg
 import numpy as np
 import pydicom
 import pytest
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -29,6 +31,7 @@ from pydicom.uid import (
 )
 
 from ddad_core.errors import RefusedImageError
+from ddad_core.imaging.comments import blank_jpeg
 from ddad_core.imaging.deidentify import deidentify
 from ddad_core.imaging.dicom import read_dicom
 
@@ -322,11 +325,47 @@ def test_tables_stay_without_what_stands_behind_them(rich, syntax):
     assert pydicom.dcmread(io.BytesIO(out)).VOILUTSequence[0].LUTData == entries
 
 
-def test_rle_stays(dataset, to_bytes, ramp):
-    made = dataset(ramp(0, 4095))
+def hidden_in(made, frame, data):
+    """Data behind a frame, as a file."""
+    made.PixelData = encapsulate([frame + data])
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    return made
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_what_lies_between_and_behind_runs_of_rle_goes(dataset, to_bytes, ramp, bits):
+    made = dataset(ramp(0, 2**bits - 1), bits=bits)
     made.compress(RLELossless)
-    data = to_bytes(made)
-    assert_same_radiograph(data, deidentify(data, key=KEY, site="").data)
+    frame = next(generate_frames(made.PixelData, number_of_frames=1))
+    count, *offsets = struct.unpack("<16L", frame[:64])
+    moved = [offset + len(MARK) if offset else 0 for offset in offsets]
+    gap = struct.pack("<16L", count, *moved) + MARK.encode() + frame[64:]
+    data = to_bytes(hidden_in(made, gap, MARK.encode()))
+    assert traces(data, MARK)
+    out = deidentify(data, key=KEY, site="").data
+    assert traces(out, MARK) == []
+    assert_same_radiograph(data, out)
+
+
+def test_what_lies_behind_a_jpeg2000_stream_goes(dataset, to_bytes, ramp):
+    made = dataset(ramp(0, 4095))
+    made.compress(JPEG2000Lossless)
+    frame = next(generate_frames(made.PixelData, number_of_frames=1)).rstrip(b"\0")
+    data = to_bytes(hidden_in(made, frame, MARK.encode()))
+    assert traces(data, MARK)
+    out = deidentify(data, key=KEY, site="").data
+    assert traces(out, MARK) == []
+    assert_same_radiograph(data, out)
+
+
+def test_what_lies_between_segments_of_a_jpeg_goes():
+    whole = (Path(__file__).parent / "streams" / "lossless1.jpg").read_bytes()
+    first = 4 + int.from_bytes(whole[4:6], "big")
+    hidden = whole[:first] + MARK.encode() + whole[first:]
+    blank = blank_jpeg(hidden)
+    assert traces(hidden, MARK) and traces(blank, MARK) == []
+    assert np.array_equal(libjpeg.decode(blank), libjpeg.decode(whole))
 
 
 @pytest.mark.parametrize("name", ["nih_dx_pa.dcm", "nih_dx_ap.dcm"])

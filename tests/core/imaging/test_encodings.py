@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import cv2
+import libjpeg
 import numpy as np
 import pydicom
 import pytest
@@ -144,6 +145,44 @@ def test_a_baseline_stream_is_whole_or_refused(wrapped, interval):
     filled = whole[:-2] + b"\xff\xff" + whole[-2:]  # T.81 section B.1.1.2 lets markers have them
     for data in (whole, filled):
         assert read_dicom(wrapped(data, uid.JPEGBaseline8Bit, bits=8)).pixels.max() > 100
+
+
+ENDINGS = [
+    b"\xff\xfe\0\x04xx\xff\xd9",  # a comment
+    b"\xff\xdd\0\x04\0\0\xff\xd9",  # a restart interval
+    b"\xff\xd0\xff\xd9",  # a restart
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("lossless4.jpg", uid.JPEGLossless),
+        ("extended.jpg", uid.JPEGExtended12Bit),
+        ("lossless.jls", uid.JPEGLSLossless),
+    ],
+)
+def test_what_stands_before_the_end_marker_hides_no_cut(wrapped, name, syntax, ending):
+    whole = stream(name)
+    if ending[1] != 0xD0 or name == "extended.jpg":
+        read_dicom(wrapped(whole[:-2] + ending, syntax))
+    for share in (0.3, 0.6, 0.9):
+        assert refusal(wrapped(whole[: int(len(whole) * share)] + ending, syntax))
+
+
+def test_too_little_memory_for_a_second_time_is_no_cut(wrapped, monkeypatch):
+    real, times = libjpeg.decode, []
+
+    def decode(data):
+        times.append(data)
+        if len(times) == 2:
+            raise MemoryError
+        return real(data)
+
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.libjpeg.decode", decode)
+    with pytest.raises(MemoryError):
+        read_dicom(wrapped(stream("lossless4.jpg"), uid.JPEGLossless))
 
 
 @pytest.mark.parametrize(
