@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from app.gateways.files import FilesError, ImageFiles
+from app.gateways.files import ImageFiles
 from app.services.access import Access
 from app.services.batch_names import checked_batch
 from app.services.identity import Conflict, Known, place
+from app.services.kept_files import KeptFiles
 from app.services.models import ModelService
 from app.services.people import Action, Person
 from app.services.scoring import ScoringService, ToScore
@@ -154,6 +155,7 @@ class IntakeService:
         self._scoring = scoring
         self._sandbox = sandbox
         self._keeping = keeping
+        self._kept = KeptFiles(store, files, sandbox, keeping)
         self._keep_originals = keep_originals
 
     def take(
@@ -210,7 +212,7 @@ class IntakeService:
                 yield from outcomes
         finally:
             read.close()  # read ahead, but not wanted any more
-            self._sweep(written)
+            self._kept.sweep(written)
 
     def _read(self, source: Source, provenance: Provenance) -> _Read:
         """Read a file, free it of identity and write it to the image store."""
@@ -229,7 +231,7 @@ class IntakeService:
         with self._store.reading() as repositories:
             known = repositories.images.by_sha256(sha256)
         if known is not None:
-            outcome = _known(source.name, known, self._brought_back(desk, known))
+            outcome = _known(source.name, known, self._kept.bring_back(desk, known))
             return _Read(source, provenance, sha256, outcome=outcome)
         original = bytes(desk.file) if self._keep_originals else b""
         wanted = Wanted(sizes=self._models.sizes, thumbnail=True, keep=self._keeping, sha256=sha256)
@@ -244,41 +246,6 @@ class IntakeService:
         light = replace(prepared, kept=replace(kept, data=b""))
         return _Read(source, provenance, sha256, prepared=light, stored_sha256=digest)
 
-    def _brought_back(self, desk: Desk, known: ImageRecord) -> str:
-        """Write the file of a known image again if it is lost; a sentence on what was done."""
-        try:
-            self._files.file(known.sha256, known.stored_as, stored_sha256=known.stored_sha256)
-        except FilesError:
-            kept = desk.prepare(Wanted(keep=self._keeping, sha256=known.sha256)).kept
-            assert kept
-            digest = hashlib.sha256(kept.data).hexdigest()
-            if kept.stored_as != known.stored_as or digest != (known.stored_sha256 or digest):
-                return (
-                    "Its file here is missing or damaged, and this one gives another than was "
-                    "kept (by another version or site name): restore it from a backup."
-                )
-            self._files.put_file(known.sha256, kept.data, kept.stored_as)
-            return "Its file here was missing or damaged, and was written again."
-        return ""
-
-    def _keep_again(self, one: _Read) -> None:
-        """Write a file again that another import has swept away: it met it without a row, too.
-
-        Raises:
-            FilesError: The source does not give the same file any more.
-        """
-        try:
-            with take_up(self._sandbox, one.source) as desk:
-                same = desk.sha256() == one.sha256
-                kept = desk.prepare(Wanted(keep=self._keeping, sha256=one.sha256)).kept
-                if same and kept:
-                    self._files.put_file(one.sha256, kept.data, kept.stored_as)
-                    return
-        except (RefusedImageError, OSError):
-            pass
-        problem = f"{one.name} was changed or removed while it was brought in."
-        raise FilesError(problem, "Bring it in again.")
-
     def _finish(
         self, reader: Person, batch: Sequence[_Read], batch_name: str = ""
     ) -> list[IntakeOutcome]:
@@ -292,7 +259,7 @@ class IntakeService:
         try:
             placed = self._placed(reader, good, batch_name)
         finally:
-            self._sweep({one.sha256 for one in batch if one.prepared is not None})
+            self._kept.sweep({one.sha256 for one in batch if one.prepared is not None})
         self._score([one for one in placed.values() if one.outcome is None])
         if failed < len(batch):
             failure = batch[failed].failure
@@ -329,7 +296,7 @@ class IntakeService:
             # Another session, or the file before, may have stored it a moment ago.
             return _Placed(one, found.record, _known(one.name, found.record))
         if not self._files.path(one.sha256, kept.stored_as).is_file():
-            self._keep_again(one)
+            self._kept.write_again(one.source, one.sha256)
         batch_id = repositories.batches.named(batch_name, reader.name) if batch_name else None
         image = repositories.images.add(_new_image(one, kept, reader), batch_id)
         if not isinstance(found, Conflict):
@@ -341,20 +308,6 @@ class IntakeService:
             "find out at the PACS which is right."
         )
         return _Placed(one, image, conflict=sentence)
-
-    def _sweep(self, written: Set[str]) -> None:
-        """Remove files that no row points to: duplicates, and all of a failed transaction."""
-        if not written:
-            return
-        with self._store.reading() as repositories:
-            orphans = [s for s in written if repositories.images.by_sha256(s) is None]
-        if not orphans:
-            return
-        # Another import may have met the same file: before its row or after, never in between.
-        with self._store.writing() as repositories:
-            for sha256 in orphans:
-                if repositories.images.by_sha256(sha256) is None:
-                    self._files.remove(sha256)
 
     def _score(self, new: Sequence[_Placed]) -> None:
         """Score new images, model by model, and note what became of each."""

@@ -207,7 +207,7 @@ def test_a_file_that_another_import_swept_away_is_written_again(
     placed = IntakeService._placed
 
     def sweep_first(self: IntakeService, *arguments: Any) -> Any:
-        self._sweep({sha256})
+        self._kept.sweep({sha256})
         assert files_of(home) == []
         return placed(self, *arguments)
 
@@ -215,7 +215,7 @@ def test_a_file_that_another_import_swept_away_is_written_again(
     assert empty.intake.take(ana, "x", data).status == "scored"
     kept = [name for name in files_of(home) if name.startswith("images")]
     assert len(kept) == 1
-    empty.intake._sweep({sha256})  # it has its row now
+    empty.intake._kept.sweep({sha256})  # it has its row now
     assert kept[0] in files_of(home)
 
 
