@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -98,7 +97,8 @@ def _read(data: bytes, format: str, whole: bool) -> tuple[np.ndarray, int]:
         deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
         if deep and not image.mode.startswith("I"):
             return _deep_colour(data), 16
-        return _grey(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _grey(image)
 
 
 def _decoded(data: bytes) -> np.ndarray:
@@ -141,6 +141,19 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
         return deep, 16
     if image.mode in ("1", "L") and clear is None:
         return np.asarray(image.convert("L"), dtype=np.float32), 8
+    pixels = np.empty((image.height, image.width), np.float32)
+    spreads = np.zeros(256, np.int64)
+    for top in range(0, image.height, _STRIP_ROWS):  # no copy of all of it: colour is large
+        bottom = min(top + _STRIP_ROWS, image.height)
+        strip = _in_rgb(image.crop((0, top, image.width, bottom)))
+        spreads += _spreads(np.asarray(strip))
+        pixels[top:bottom] = np.asarray(strip.convert("L"))
+    _refuse_colour(spreads)
+    return pixels, 8
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """A picture in colours, transparency laid on black."""
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
@@ -148,16 +161,7 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, int]:
     if image.mode == "CMYK" and "adobe" not in image.info:
         # Pillow takes all CMYK for Adobe's, which is stored inverted.
         image = ImageChops.invert(image)
-    colour = image if image.mode == "RGB" else image.convert("RGB")
-    _refuse_colour(_strips(colour))
-    return np.asarray(colour.convert("L"), dtype=np.float32), 8
-
-
-def _strips(image: Image.Image) -> Iterator[np.ndarray]:
-    """An image in parts, (rows, W, 3) each, so that no array holds all of it."""
-    for top in range(0, image.height, _STRIP_ROWS):
-        bottom = min(top + _STRIP_ROWS, image.height)
-        yield np.asarray(image.crop((0, top, image.width, bottom)))
+    return image.convert("RGB")
 
 
 def _deep_colour(data: bytes) -> np.ndarray:
@@ -173,26 +177,27 @@ def _deep_colour(data: bytes) -> np.ndarray:
     rgb = samples[:, :, 2::-1].astype(np.float64)  # OpenCV has B, G, R, A
     if samples.shape[2] == 4:
         rgb *= samples[:, :, 3:] / 65535
-    _refuse_colour([(rgb / 257).astype(np.uint8)])
+    _refuse_colour(_spreads((rgb / 257).astype(np.uint8)))
     return np.rint(rgb @ _LUMA).astype(np.float32)
 
 
-def _refuse_colour(parts: Iterable[np.ndarray]) -> None:
-    """Measure how far a picture is from grey.
+def _spreads(rgb: np.ndarray) -> np.ndarray:
+    """How many pixels of uint8 (H, W, 3) have channels so far apart, (256,)."""
+    return np.bincount((rgb.max(axis=2) - rgb.min(axis=2)).ravel(), minlength=256)
+
+
+def _refuse_colour(spreads: np.ndarray) -> None:
+    """Judge how far a picture is from grey.
 
     Args:
-        parts: Of the picture, uint8 (rows, W, 3) each.
+        spreads: From :func:`_spreads`.
 
     Raises:
         RefusedImageError: It is coloured.
     """
-    counts = np.zeros(256, np.int64)
-    for rgb in parts:
-        spread = rgb.max(axis=2) - rgb.min(axis=2)  # uint8 (rows, W)
-        counts += np.bincount(spread.ravel(), minlength=256)
-    pixels = int(counts.sum())
-    mean = float(counts @ np.arange(256)) / pixels
-    peak = int(np.searchsorted(np.cumsum(counts), 0.99 * pixels))
+    pixels = int(spreads.sum())
+    mean = float(spreads @ np.arange(256)) / pixels
+    peak = int(np.searchsorted(np.cumsum(spreads), 0.99 * pixels))
     if mean > COLOUR_MEAN or peak > COLOUR_PEAK:
         problem = (
             f"The image is in colour (channels differ by {mean:.0f} grey levels on average); "
