@@ -17,6 +17,13 @@ def test_reasons_that_differ_in_numbers_alone_count_as_one() -> None:
     ]
 
 
+def test_known_images_count_as_one_whatever_their_labels() -> None:
+    tally = Tally()
+    for label in ("CXR-0A1B2C3D", "CXR-ABCDEFAB", "CXR-12345678"):
+        tally.add("known", [f"The same image is already here as {label}."])
+    assert len(tally.lines(["known"])) == 2
+
+
 def test_the_same_reason_of_another_outcome_counts_apart() -> None:
     tally = Tally()
     tally.add("warned", ["Lateral."])

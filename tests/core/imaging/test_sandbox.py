@@ -329,3 +329,18 @@ def test_an_answer_that_is_none_is_a_broken_message(png: bytes, wrong: dict) -> 
     assert answered(Message(dict(head), blobs), memory).width == 1024
     with pytest.raises(BrokenMessageError):
         answered(Message({**head, **wrong}, blobs), memory)
+
+
+def test_a_file_for_which_earlier_ones_left_too_little_memory_is_read_by_a_fresh_child(
+    png: bytes,
+) -> None:
+    with Sandbox(1) as sandbox:
+        sandbox.prepare(png, Wanted())
+        before = processes(sandbox)
+        (child,) = sandbox._all
+        refused = ["Reading the file takes more memory than a radiograph needs.", ""]
+        child.exchange = lambda *_: Message({"refused": refused, "memory": True})
+        assert sandbox.prepare(png, Wanted()).width == 1024
+        assert not before & processes(sandbox)
+        (fresh,) = sandbox._all
+        assert fresh.files == 1
