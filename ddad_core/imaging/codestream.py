@@ -16,6 +16,10 @@ import numpy as np
 
 from ddad_core.errors import RefusedImageError
 
+DECODED_TWICE = 2**24
+"""Pixels at most, 4096 x 4096, that :func:`check_nothing_missing` is asked about: of more, the
+second time would take what time, or in colour what memory, a file has."""
+
 _EXPORT_AGAIN = "Export the image again, uncompressed if the PACS offers that."
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")

@@ -34,6 +34,7 @@ from pydicom.uid import (
 
 from ddad_core.errors import RefusedImageError
 from ddad_core.imaging.codestream import (
+    DECODED_TWICE,
     FrameSize,
     check_nothing_missing,
     jpeg2000_frame_size,
@@ -51,9 +52,6 @@ JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
 
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, JPEG2000MC, HTJ2K)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-
-_DECODED_TWICE = 2**24
-"""Pixels at most, 4096 x 4096: of more, the second time would take what time a file has."""
 
 _EXPORT_AGAIN = "Export the image again from the PACS, uncompressed if it offers that."
 _TRANSFER_AGAIN = "Transfer or export the file again."
@@ -239,7 +237,7 @@ def _decode(frame: bytes, syntax: UID, format: PixelFormat, whole: bool) -> tupl
         size = jpeg_frame_size(frame)
         _check_frame_size(size, format)
         cells = libjpeg.decode(frame)
-        if not whole and cells.size <= _DECODED_TWICE:
+        if not whole and cells.size <= DECODED_TWICE:
             check_nothing_missing(frame, size, libjpeg.decode, cells)
     else:
         size = jpeg2000_frame_size(frame)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from ddad_core.errors import RefusedImageError
-from ddad_core.imaging.codestream import check_nothing_missing, jpeg_frame_size
+from ddad_core.imaging.codestream import DECODED_TWICE, check_nothing_missing, jpeg_frame_size
 from ddad_core.imaging.quiet import silent_decoders
 from ddad_core.imaging.suitability import check_not_blank, check_size, pixel_warnings
 from ddad_core.types import Radiograph, RadiographFacts
@@ -20,9 +20,6 @@ COLOUR_MEAN = 8.0
 COLOUR_PEAK = 40
 """Grey levels, mean and 99th percentile of max(R, G, B) - min(R, G, B). Grey radiographs saved
 as colour JPEG stay far below; a small coloured marker passes, a photograph or heat map does not."""
-
-_DECODED_TWICE = 2**24
-"""Pixels at most: of more, in colour, the second time would take what memory a file has."""
 
 _MAX_CHUNKS = 100_000
 """A piece of 8 KB each, as encoders write them, is far more than the largest picture."""
@@ -92,7 +89,7 @@ def _read(data: bytes, format: str, whole: bool) -> tuple[np.ndarray, int]:
             problem = f"The file holds {frames} images; a radiograph is one."
             raise RefusedImageError(problem, "Send one still image a file.")
         image.load()
-        if format == "jpeg" and not whole and image.width * image.height <= _DECODED_TWICE:
+        if format == "jpeg" and not whole and image.width * image.height <= DECODED_TWICE:
             check_nothing_missing(data, size, _decoded, np.asarray(image))
         deep = format == "png" and data[_PNG_BIT_DEPTH] == 16
         if deep and not image.mode.startswith("I"):

@@ -302,9 +302,8 @@ class Sandbox:
                 seconds = self._seconds(len(file))
                 request = messages.ask(file, wanted, seconds, room.number)
                 reply = child.exchange(request, _patience(seconds))
-                if (
-                    reply.head.get("memory") and child.files
-                ):  # what earlier files left was too little
+                if reply.head.get("memory") and child.files:
+                    # Earlier files may have left too little: once more where none was before.
                     child = self._replace(place, child) or self._start(place)
                     child.wait_until_ready()
                     reply = child.exchange(request, _patience(seconds))

@@ -143,8 +143,7 @@ def refuse(error: RefusedImageError, *, memory: bool = False) -> Message:
 def answer(prepared: Prepared, room: RoomMemory | None) -> Message:
     """The answer for a readable file, which is not needed any more if it lay in a room."""
     kept, display = prepared.kept, prepared.display
-    fits = kept and room and len(kept.data) <= ROOM_BYTES
-    size = room.put(kept.data) if kept and room and fits else 0
+    size = room.put(kept.data) if kept and room and len(kept.data) <= ROOM_BYTES else 0
     head = {
         "shared": size,
         "sha256": prepared.sha256,

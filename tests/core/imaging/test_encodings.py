@@ -200,7 +200,7 @@ def test_fill_bytes_before_the_end_marker_are_no_cut(wrapped, name, syntax):
 
 
 def test_very_large_pictures_are_decoded_once(wrapped, monkeypatch):
-    monkeypatch.setattr("ddad_core.imaging.pixeldata._DECODED_TWICE", 64 * 80 - 1)
+    monkeypatch.setattr("ddad_core.imaging.pixeldata.DECODED_TWICE", 64 * 80 - 1)
     monkeypatch.setattr("ddad_core.imaging.pixeldata.check_nothing_missing", None)
     assert read_dicom(wrapped(stream("lossless.jls"), uid.JPEGLSLossless)).pixels.size == 64 * 80
 
